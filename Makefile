@@ -1,0 +1,40 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
+# ARGS is handed on: make demo ARGS="EXAMPLE DIR", make test ARGS="tests/test_image.py -x".
+
+.PHONY: help demo test lint setup lock clean
+.DEFAULT_GOAL := help
+python := .venv/bin/python
+
+help:
+	@echo 'make demo    run a shipped example from proposal to report (ARGS="EXAMPLE DIR")'
+	@echo 'make test    run the tests, those in Docker included (ARGS="tests/test_x.py -x")'
+	@echo 'make lint    ruff, mypy and the import contract'
+	@echo 'make setup   make .venv from requirements.lock; the others do it too'
+	@echo 'make lock    write requirements.lock and sandbox/requirements.lock anew'
+	@echo 'make clean   remove .venv and everything else that can be made again here'
+
+# Without an engine the demonstration still runs, its shipped experiment as an ordinary process.
+demo: setup
+	@scripts/engine || [ $$? -eq 4 ]
+	@.venv/bin/autoresearch demo $(ARGS)
+
+test: setup
+	@scripts/engine
+	@$(python) -m autoresearch.adapters.image >/dev/null
+	@$(python) -m pytest -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
+
+lint: setup
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+setup:
+	@scripts/setup
+
+lock: setup
+	@scripts/lock
+
+clean:
+	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""One file per outside system; the ports of `ports.py` are what they implement."""

@@ -1,0 +1,100 @@
+"""The accept gate: decision, verdicts on single claims, reason where due, digest."""
+
+import re
+from dataclasses import dataclass, field
+
+from autoresearch.adapters.accept_screens import (
+    ACCEPT_DECISIONS,
+    accept_screen,
+    accept_sections,
+    blocking,
+    claims_on_screen,
+)
+from autoresearch.adapters.dialogue import Dialogue
+from autoresearch.adapters.screen_text import theirs
+from autoresearch.ports import AcceptanceAnswer, AcceptanceView
+from autoresearch.records import AcceptDecision, ClaimVerdict, digest_of
+
+_TOGGLE = re.compile(r"([0-9]{1,2}) ?([adr])")
+_VERDICTS: dict[str, ClaimVerdict] = {"a": "accept", "d": "downgrade", "r": "reject"}
+_DECISIONS: dict[str, AcceptDecision] = {
+    "accept": "accept",
+    "revise": "revise",
+    "redo": "redo",
+    "reject": "reject",
+    "follow-up": "follow-up",
+}
+
+
+@dataclass
+class AcceptGate:
+    view: AcceptanceView
+    dialogue: Dialogue
+    verdicts: dict[str, ClaimVerdict] = field(init=False)
+    """By claim id; `accept` unless the person says otherwise."""
+
+    def __post_init__(self) -> None:
+        self.verdicts = {claim.id: "accept" for claim in self.view.conclusion.claims}
+        look = self.dialogue.look
+        self.dialogue.screen = lambda: accept_screen(self.view, look, self.verdicts)
+        self.dialogue.sections = lambda: accept_sections(self.view, look, self.verdicts)
+
+    def run(self, chosen: AcceptDecision | None, given_reason: str) -> AcceptanceAnswer:
+        """The whole gate. `chosen` and `given_reason` came with the command. Raises Pending."""
+        self.dialogue.show()
+        while True:
+            decision = chosen or _DECISIONS[self.dialogue.decide(ACCEPT_DECISIONS, self._judge)]
+            reason = given_reason if chosen else ""
+            chosen = None
+            if decision in ("accept", "follow-up") and not self._can_accept():
+                continue
+            if self._reason_due(decision) and not reason.strip():
+                reason = self.dialogue.reason(decision)
+            if self.dialogue.confirm(digest_of(self.view.subject), decision):
+                return self._answer(decision, reason)
+
+    def _answer(self, decision: AcceptDecision, reason: str) -> AcceptanceAnswer:
+        claims = dict(self.verdicts)
+        if decision == "reject":
+            claims = dict.fromkeys(claims, "reject")
+        return AcceptanceAnswer(
+            decision=decision,
+            shown=digest_of(self.view.subject),
+            claims=claims,
+            reason=reason,
+            attention=self.dialogue.attention(),
+        )
+
+    def _judge(self, answer: str) -> bool:
+        """Take `2d`: the verdict on one claim."""
+        found = _TOGGLE.fullmatch(answer)
+        claims = self.view.conclusion.claims
+        if not found or not 1 <= int(found[1]) <= len(claims):
+            return False
+        claim = claims[int(found[1]) - 1]
+        self.verdicts[claim.id] = _VERDICTS[found[2]]
+        label = f"{found[1]} {self.verdicts[claim.id]}"
+        self.dialogue.say(*theirs(self.dialogue.look, label, claim.statement, 1))
+        return True
+
+    def _can_accept(self) -> bool:
+        """False, with the way on said, while there is something to see or nothing to accept."""
+        if all(verdict == "reject" for verdict in self.verdicts.values()):
+            self.dialogue.say('You rejected every claim; "reject" says so.')
+            return False
+        unread = not claims_on_screen(self.view, self.dialogue.look, self.verdicts)
+        if unread and "claims" not in self.dialogue.opened:
+            self.dialogue.say("Not every claim fitted on the screen. Here they are; then decide again.")
+            self.dialogue.open_section("1")
+            return False
+        return True
+
+    def _reason_due(self, decision: AcceptDecision) -> bool:
+        stopping = blocking(self.view)
+        if decision in ("accept", "follow-up") and stopping:
+            self.dialogue.say("A finding blocks this; accepting over it takes a reason.")
+            for finding in stopping:
+                text = f"{finding.check}: {finding.explanation}"
+                self.dialogue.say(*theirs(self.dialogue.look, "", text, 2))
+            return True
+        return decision in ("revise", "redo", "reject")

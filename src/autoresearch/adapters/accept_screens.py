@@ -1,0 +1,258 @@
+"""What the accept gate shows: predicted against observed first, prose last.
+
+The same rules as in `gate_screens`: pure functions, foreign text behind the margin.
+"""
+
+from collections.abc import Mapping
+
+from autoresearch.adapters.gate_screens import (
+    Compose,
+    Section,
+    findings_page,
+    findings_rows,
+    fit,
+    forecasts_page,
+    history_page,
+    keys,
+    short,
+)
+from autoresearch.adapters.screen_text import (
+    NARROW,
+    Look,
+    digits,
+    heading,
+    own,
+    page,
+    sentence,
+    theirs,
+    title,
+)
+from autoresearch.adapters.text_plot import Range, text_plot
+from autoresearch.forecast_line import contrast_name
+from autoresearch.ports import AcceptanceView
+from autoresearch.records import Claim, ClaimVerdict, Finding, Forecast, count, digest_of
+
+Verdicts = Mapping[str, ClaimVerdict]
+
+ACCEPT_DECISIONS = {
+    "accept": "into the report",
+    "revise": "rewrite them",
+    "redo": "new experiment",
+    "reject": "no claim stands",
+    "follow-up": "accept, then a new cycle",
+    "quit": "decide later",
+}
+
+_EVERY = 50
+"""At least as many claims as a conclusion can have."""
+_FITS = [(_EVERY, 4), (_EVERY, 3), (_EVERY, 2), (_EVERY, 1), (6, 1), (4, 1), (3, 1), (2, 1), (1, 1)]
+
+
+def accept_screen(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[str]:
+    """The accept gate's one screen, prompt excluded."""
+    compose = _composer(view, look, verdicts)
+    return compose(*fit(look, compose, _FITS))
+
+
+def claims_on_screen(view: AcceptanceView, look: Look, verdicts: Verdicts) -> bool:
+    """Whether every claim stands on the screen and none is left to a section."""
+    most, _ = fit(look, _composer(view, look, verdicts), _FITS)
+    return most >= len(view.conclusion.claims)
+
+
+def _composer(view: AcceptanceView, look: Look, verdicts: Verdicts) -> Compose:
+    def compose(items: int, lines: int) -> list[str]:
+        return [
+            *_head(view, look),
+            *(theirs(look, "Proposal", view.title, 1) if lines > 2 else []),
+            *_predicted_and_observed(view, look),
+            *_surprise(view, look),
+            *_run(view, look),
+            *_deviations(view, look, lines),
+            *findings_rows(look, all_findings(view), _rules(view), min(items, max(lines - 1, 1)), 1),
+            *_claims(view, look, verdicts, items, lines),
+            *theirs(look, "Takeaway", view.conclusion.takeaway, lines),
+            *keys(look, accept_sections(view, look, verdicts), ACCEPT_DECISIONS),
+        ]
+
+    return compose
+
+
+def all_findings(view: AcceptanceView) -> list[Finding]:
+    return [*view.monitoring.findings, *view.check.findings]
+
+
+def blocking(view: AcceptanceView) -> list[Finding]:
+    return [f for f in (*all_findings(view), *view.check.deviations) if f.severity == "block"]
+
+
+def _head(view: AcceptanceView, look: Look) -> list[str]:
+    subject = view.subject
+    left = f"Do these conclusions follow?  cycle {subject.cycle}, attempt {subject.attempt}"
+    ask = "Only the claims that you accept stand in the report."
+    return [heading(look, left, f"digest {short(digest_of(subject))}"), *sentence(look, ask)]
+
+
+def _rules(view: AcceptanceView) -> str:
+    return f"{count(len(view.monitoring.rules), 'rule')} checked"
+
+
+# --------------------------------------------------- predicted and observed
+
+
+def _predicted_and_observed(view: AcceptanceView, look: Look) -> list[str]:
+    contrast = view.check.contrast
+    ranges = [
+        Range(_forecaster(view, f), *f.quantiles, "10/50/90")
+        for f in view.forecasts
+        if f.quantiles and f.about == "contrast"
+    ]
+    ranges.append(Range("Observed", contrast.low, contrast.estimate, contrast.high, f"{contrast.level:.0%}"))
+    outcome = f"{contrast.outcome}: {contrast_name(view.plan)}, n {contrast.n}"
+    if look.plain or look.width < NARROW:
+        rows = [row for r in ranges for row in own(look, r.label, r.figures())]
+    else:
+        rows = text_plot(look, ranges, null=view.plan.contrast.null)
+    return own(look, "Outcome", outcome) + rows
+
+
+def _forecaster(view: AcceptanceView, forecast: Forecast) -> str:
+    """Our word for who forecast: foreign names do not stand at the left edge."""
+    if forecast.forecaster == f"human:{view.reviewer.name}":
+        return "You"
+    return "Reviewer" if forecast in view.approval.forecasts else "Author"
+
+
+def _surprise(view: AcceptanceView, look: Look) -> list[str]:
+    surprise = view.check.surprise
+    said = {
+        "expected": "no: within what was forecast",
+        "explain": "yes: unlikely under the forecast, so the conclusion has to explain it",
+        "rerun": "very: so unlikely under the forecast that it should be run again before it is believed",
+    }[surprise.verdict]
+    figures = [f"p {digits(surprise.p)}"] if surprise.p is not None else []
+    figures += [f"{digits(surprise.bits)} bits"] if surprise.bits is not None else []
+    text = f"{said} ({', '.join(figures)})" if figures else said
+    return own(look, "Surprise", text, alarm=surprise.verdict == "rerun")
+
+
+def _run(view: AcceptanceView, look: Look) -> list[str]:
+    result, again = view.result, view.check.rechecks
+    wall = "" if result.facts.wall_seconds is None else f" in {result.facts.wall_seconds:.0f} s"
+    text = f"{result.status}, {result.trials_completed} of {count(result.trials_issued, 'trial')}{wall}"
+    repeated = [r for r in again if not r.fresh]
+    if repeated:
+        text += f"; {sum(bool(r.same_bytes) for r in repeated)} of {len(repeated)} repeats identical"
+    if result.isolation.tier != "docker":
+        text += f"; isolation {result.isolation.tier}"
+    return own(
+        look, "Run", text, alarm=result.status != "Completed" or any(not r.same_bytes for r in repeated)
+    )
+
+
+def _deviations(view: AcceptanceView, look: Look, lines: int) -> list[str]:
+    deviations = view.check.deviations
+    if not deviations:
+        return own(look, "Deviations", "none from the plan")
+    rows = own(look, "Deviations", f"{len(deviations)} from the plan")
+    shown = deviations if lines > 1 else deviations[:1]
+    return rows + [
+        row for f in shown for row in theirs(look, "", f"{f.severity} {f.check}: {f.explanation}", 1)
+    ]
+
+
+# ------------------------------------------------------------------- claims
+
+
+def _claims(view: AcceptanceView, look: Look, verdicts: Verdicts, items: int, lines: int) -> list[str]:
+    claims = view.conclusion.claims
+    rows = own(look, "Claims", "as they would be recorded; 1d downgrades claim 1, 1r rejects it")
+    for number, claim in enumerate(claims[:items], 1):
+        label = f"{number} {verdicts[claim.id]}"
+        rows += theirs(look, label, claim.statement, lines, tail=f" [{_figures(claim)}]")
+        if lines > 2:
+            rows += theirs(look, "", f"tested for: {claim.scope}", lines - 2)
+            rows += theirs(look, "", f"would change our mind: {claim.change_our_mind}", lines - 2)
+    if len(claims) > items:
+        rows += own(look, "", f"... and {len(claims) - items} more: 1 opens them all")
+    return rows
+
+
+def _figures(claim: Claim) -> str:
+    return f"{claim.about}, {claim.level}, {claim.grade}, belief {claim.p_before:.2f} -> {claim.p_after:.2f}"
+
+
+# ----------------------------------------------------------------- sections
+
+
+def accept_sections(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[Section]:
+    findings = [*all_findings(view), *view.check.deviations]
+    return [
+        Section("1", "claims", lambda: _claims_page(view, look, verdicts)),
+        Section("2", "numbers", lambda: _numbers_page(view, look)),
+        Section("3", "findings", lambda: findings_page(look, findings, _rules(view))),
+        Section("4", "forecasts", lambda: forecasts_page(look, view.forecasts)),
+        Section("5", "proxy", lambda: _proxy_page(view, look)),
+        Section("6", "log", lambda: page(look, view.log, words=False)),
+        Section("7", "history", lambda: history_page(look, view.history)),
+        Section("8", "prose", lambda: _prose_page(view, look)),
+    ]
+
+
+_LEGEND = (
+    "L1 the numbers are correct, L2 it would be useful, L3 its assumptions hold. "
+    "E4 real system, E3 near system, E2 toy proxy, E1 conceptual, E0 assertion."
+)
+
+
+def _claims_page(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[str]:
+    rows = own(look, "", _LEGEND)
+    for number, claim in enumerate(view.conclusion.claims, 1):
+        rows += title(look, f"{number} {verdicts[claim.id]}: {_figures(claim)}")
+        rows += page(look, f"{claim.id}: {claim.statement}\ntested for: {claim.scope}")
+        rows += page(look, f"would change our mind: {claim.change_our_mind}")
+    return rows
+
+
+def _numbers_page(view: AcceptanceView, look: Look) -> list[str]:
+    check, contrast = view.check, view.check.contrast
+    rows = title(look, f"{contrast_name(view.plan)}: {contrast.outcome}")
+    rows += page(look, f"{digits(contrast.estimate)} [{digits(contrast.low)}, {digits(contrast.high)}]")
+    rows += page(look, f"{contrast.level:.0%} interval, n {contrast.n}, {contrast.method}")
+    rows += title(look, "Arms")
+    for arm in check.arms:
+        spread = "" if arm.sd is None else f", sd {digits(arm.sd)}"
+        rows += page(look, f"{arm.arm}: n {arm.n}, mean {digits(arm.mean)}{spread}")
+    rows += title(look, "Scores of the forecasts (lower is better)")
+    for s in check.scores:
+        rows += page(
+            look, f"{s.forecaster}, {s.forecast}: {s.rule} {digits(s.value)}, observed {digits(s.observed)}"
+        )
+    rows += title(look, "Rechecks") if check.rechecks else []
+    for r in check.rechecks:
+        same = "fresh seed" if r.fresh else "same bytes" if r.same_bytes else "NOT the same bytes"
+        value = "did not end" if r.value is None else digits(r.value)
+        rows += page(look, f"{r.trial.arm}, seed {r.trial.seed}: {value}, {same}")
+    return rows
+
+
+def _proxy_page(view: AcceptanceView, look: Look) -> list[str]:
+    rows = title(look, "Assumptions")
+    for a in view.critique.assumptions:
+        rows += page(look, f"{a.status} {a.id}: {a.statement}\n    breaks if: {a.breaks_if}")
+    card = view.critique.proxy
+    if card is None:
+        return [*rows, "No proxy figures were given, so no claim may reach beyond the experiment."]
+    rows += title(look, "Target and proxy")
+    rows += page(look, f"target: {card.target}\nproxy: {card.proxy}")
+    return rows + own(look, "", f"At best the odds on the target shift {digits(card.ceiling)}-fold.")
+
+
+def _prose_page(view: AcceptanceView, look: Look) -> list[str]:
+    conclusion = view.conclusion
+    rows = title(look, "Takeaway") + page(look, conclusion.takeaway)
+    rows += title(look, "What this does not show")
+    rows += [row for line in conclusion.does_not_show for row in page(look, line)]
+    if conclusion.surprise_explained:
+        rows += title(look, "The surprise, explained") + page(look, conclusion.surprise_explained)
+    return rows + (title(look, "Prose") + page(look, conclusion.prose) if conclusion.prose else [])

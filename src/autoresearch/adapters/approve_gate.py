@@ -1,0 +1,175 @@
+"""The approve gate: forecast, decision, reason where due, digest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autoresearch.adapters.dialogue import Dialogue
+from autoresearch.adapters.editor import PLAN_FILE, parse_plan, plan_yaml
+from autoresearch.adapters.gate_screens import (
+    approve_screen,
+    approve_sections,
+    blocking,
+    decisions_offered,
+    diff_page,
+    forecast_row,
+)
+from autoresearch.adapters.screen_text import digits, sentence, theirs
+from autoresearch.errors import InvalidInput, LedgerError
+from autoresearch.forecast_line import contrast_name, parse_forecast
+from autoresearch.ports import ApprovalAnswer, ApprovalView
+from autoresearch.records import ApproveDecision, Forecast, Person, PlanDraft, clip, digest_of, sha256
+
+_FILES = "files/"
+"""Where the experiment's files stand in the editor's directory, apart from the plan."""
+
+
+@dataclass(frozen=True)
+class Edited:
+    plan: PlanDraft
+    files: Mapping[str, bytes]
+
+
+@dataclass
+class ApproveGate:
+    view: ApprovalView
+    dialogue: Dialogue
+    reviewer: Person
+    unlocked: bool = field(init=False)
+    """The author's forecasts may be shown."""
+
+    def __post_init__(self) -> None:
+        if {path: sha256(data) for path, data in self.view.files.items()} != self.view.bundle.files:
+            raise LedgerError(
+                "the files to show are not those that the approval would cover; nothing was asked"
+            )
+        self.unlocked = not self.view.ask_forecast
+        look = self.dialogue.look
+        self.dialogue.screen = lambda: approve_screen(self.view, look, forecasts_open=self.unlocked)
+        self.dialogue.sections = lambda: approve_sections(self.view, look, forecasts_open=self.unlocked)
+
+    def run(self, chosen: ApproveDecision | None, given_reason: str) -> ApprovalAnswer:
+        """The whole gate. `chosen` and `given_reason` came with the command. Raises Pending."""
+        self.dialogue.show()
+        forecasts = self._own_forecast() if self.view.ask_forecast else []
+        while True:
+            decision = self._allowed(chosen) or self._decide()
+            reason = given_reason if chosen else ""
+            if decision in ("reject", "revise") and not reason.strip():
+                reason = self.dialogue.reason(decision)
+            edited = self._edit() if decision == "edit" else None
+            chosen = None
+            if decision == "edit" and edited is None:
+                continue
+            what = "record your edit" if edited else decision
+            if self.dialogue.confirm(digest_of(self.view.bundle), what):
+                return self._answer(decision, reason, forecasts, edited)
+
+    def _answer(
+        self, decision: ApproveDecision, reason: str, forecasts: Sequence[Forecast], edited: Edited | None
+    ) -> ApprovalAnswer:
+        return ApprovalAnswer(
+            decision=decision,
+            shown=digest_of(self.view.bundle),
+            reason=reason,
+            attention=self.dialogue.attention(),
+            forecasts=forecasts,
+            forecasts_skipped=self.view.ask_forecast and not forecasts,
+            edited=edited.plan if edited else None,
+            edited_files=edited.files if edited else {},
+        )
+
+    # ---------------------------------------------------------------- deciding
+
+    def _decide(self) -> ApproveDecision:
+        word = self.dialogue.decide(decisions_offered(self.view), self._refuse_approve)
+        decisions: dict[str, ApproveDecision] = {
+            "approve": "approve",
+            "reject": "reject",
+            "revise": "revise",
+            "edit": "edit",
+            "terminate": "terminate",
+        }
+        return decisions[word]
+
+    def _allowed(self, chosen: ApproveDecision | None) -> ApproveDecision | None:
+        """The decision that came with the command, unless a finding forbids it."""
+        return None if chosen == "approve" and self._refuse_approve(chosen) else chosen
+
+    def _refuse_approve(self, answer: str) -> bool:
+        """Say why `approve` is not offered, if that is what was typed."""
+        stopping = blocking(self.view)
+        if not stopping or not "approve".startswith(answer):
+            return False
+        self.dialogue.say("This cannot be approved: a finding blocks it. Reject, revise or edit.")
+        for finding in stopping:
+            self.dialogue.say(*theirs(self.dialogue.look, "", f"{finding.check}: {finding.explanation}", 2))
+        return True
+
+    # --------------------------------------------------------------- forecasts
+
+    def _own_forecast(self) -> list[Forecast]:
+        """The reviewer's forecast, or nothing if skipped; then the author's are shown."""
+        name, null = contrast_name(self.view.plan), self.view.plan.contrast.null
+        self.dialogue.say(
+            *sentence(
+                self.dialogue.look,
+                "Your forecast first: values the result stays below with 10, 50, 90 % chance.",
+            ),
+            *sentence(
+                self.dialogue.look,
+                f"One number alone is the chance that it is above {digits(null)}. Section numbers still work.",
+            ),
+        )
+        forecast = self._asked_forecast(f"Your 10/50/90 for {name} [Enter skips]: ", null)
+        self.unlocked = True
+        self.dialogue.say(*forecast_row(self.view, self.dialogue.look, unlocked=True))
+        return [forecast] if forecast else []
+
+    def _asked_forecast(self, prompt: str, null: float) -> Forecast | None:
+        forecaster = f"human:{clip(self.reviewer.name, 200)}"
+        while True:
+            answer = self.dialogue.ask(prompt)
+            if self.dialogue.open_section(answer):
+                continue
+            try:
+                return parse_forecast(answer, name="reviewer", forecaster=forecaster, null=null)
+            except InvalidInput as error:
+                self.dialogue.trouble(error)
+
+    # ----------------------------------------------------------------- editing
+
+    def _edit(self) -> Edited | None:
+        """The plan and files as the person changed them; None if they did not."""
+        before = self._editable()
+        files = before
+        while True:
+            after = self.dialogue.edit(files)
+            if not after:
+                return None
+            try:
+                plan = parse_plan(after[PLAN_FILE])
+            except InvalidInput as error:
+                self.dialogue.trouble(error)
+                if self.dialogue.ask('"e" edits again, Enter discards: ').lower() != "e":
+                    return None
+                files = after
+                continue
+            if after == before:
+                self.dialogue.say("Nothing was changed.")
+                return None
+            self.dialogue.page("your edit", diff_page(self.dialogue.look, before, after))
+            changed = {path.removeprefix(_FILES): data for path, data in after.items() if path != PLAN_FILE}
+            return Edited(plan, {**self.view.files, **changed})
+
+    def _editable(self) -> dict[str, bytes]:
+        """The plan, and every file that is text."""
+        texts = {f"{_FILES}{path}": data for path, data in sorted(self.view.files.items()) if _is_text(data)}
+        return {PLAN_FILE: plan_yaml(self.view.plan), **texts}
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in data

@@ -1,0 +1,309 @@
+"""The policy of the Docker sandbox: what is asked of the engine, and what must be read back.
+
+Two containers and two volumes a run. The *holder* sleeps and keeps the volumes
+alive; the *run* container executes. `/in` and `/out` are tmpfs volumes, since
+only these have a quota in bytes and files on every storage driver, and their
+content can be read after the run container died.
+
+Memory: the run container gets `memory_mb + output_mb + SCRATCH_MB`. What lies in
+`/out`, `/tmp` and `/dev/shm` is memory too and counts against it, so `memory_mb`
+is what the processes have left when all three are full.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoresearch.errors import SandboxFailed
+from autoresearch.jobs import MOST_FILES
+from autoresearch.records import ResourceLimits, digest_of
+
+LABEL = "autoresearch.run"
+SECONDS_LABEL = "autoresearch.seconds"
+PURPOSE_LABEL = "autoresearch.part"
+
+TMP_MB = 32
+SHM_MB = 32
+SCRATCH_MB = TMP_MB + SHM_MB
+SCRATCH_FILES = 4096
+OPEN_FILES = 1024
+"""File descriptors of one process."""
+HOLDER_MB = 64
+HOLDER_SPARE_SECONDS = 7 * 24 * 3600
+"""How long outputs wait for somebody to collect them, after the run's own limit."""
+BACKUP_SECONDS = 1
+"""The deadline inside comes this much after the one outside, which it stands in for."""
+
+HARNESS_COMMAND = ("python3", "-s", "-P", "-B", "/in/harness.py", "/in", "/out")
+
+ENVIRONMENT = (
+    "HOME=/tmp",
+    "LANG=C.UTF-8",
+    "MKL_NUM_THREADS=1",
+    "MPLCONFIGDIR=/tmp",
+    "NUMEXPR_NUM_THREADS=1",
+    "OMP_NUM_THREADS=1",
+    "OPENBLAS_NUM_THREADS=1",
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "PYTHONHASHSEED=0",
+    "PYTHONUNBUFFERED=1",
+)
+
+MASKED = (
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms", "/proc/kcore", "/proc/keys",
+    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger", "/proc/timer_list",
+    "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+)  # fmt: skip
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
+
+FIRST_UID = 0x70000000
+"""Start of a range that no distribution, container runtime or systemd hands out; it ends at 2**31."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What belongs to one run, found again from its id alone."""
+
+    run: str
+    holder: str
+    inputs: str
+    outputs: str
+    uid: int
+    """Of the code. The kernel counts some resources per uid over the whole host, so no two share one."""
+
+    @property
+    def holder_uid(self) -> int:
+        return self.uid + 1
+
+
+def names(run_id: str) -> Names:
+    base = f"autoresearch-{run_id}"
+    drawn = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:4], "big") % 2**27
+    return Names(base, f"{base}-holder", f"{base}-in", f"{base}-out", FIRST_UID + 2 * drawn)
+
+
+def memory_mb(limits: ResourceLimits) -> int:
+    """Memory of the run container, its file systems included."""
+    return limits.memory_mb + limits.output_mb + SCRATCH_MB
+
+
+def labels(run_id: str, part: str, limits: ResourceLimits) -> dict[str, str]:
+    return {LABEL: run_id, PURPOSE_LABEL: part, SECONDS_LABEL: str(limits.seconds)}
+
+
+def input_volume(run_id: str, files: Mapping[str, bytes], limits: ResourceLimits) -> Json:
+    """Root's, readable by all; as large as its content, rounded up."""
+    megabytes = 1 + sum(-(-len(data) // 4096) * 4096 for data in files.values()) // 2**20
+    inodes = 64 + 8 * len(files)
+    options = f"size={megabytes}m,nr_inodes={inodes},uid=0,gid=0,mode=0755"
+    return _volume(names(run_id).inputs, options, labels(run_id, "in", limits))
+
+
+def output_volume(run_id: str, limits: ResourceLimits) -> Json:
+    uid = names(run_id).uid
+    options = f"size={limits.output_mb}m,nr_inodes={MOST_FILES},uid={uid},gid={uid},mode=0700"
+    return _volume(names(run_id).outputs, options, labels(run_id, "out", limits))
+
+
+def _volume(name: str, options: str, own_labels: dict[str, str]) -> Json:
+    # Device files and set-user-id programs mean nothing on them.
+    mount = {"type": "tmpfs", "device": "tmpfs", "o": f"{options},nosuid,nodev"}
+    return {"Name": name, "Driver": "local", "DriverOpts": mount, "Labels": own_labels}
+
+
+def run_config(
+    run_id: str, image: str, seccomp: str, limits: ResourceLimits, command: tuple[str, ...] = HARNESS_COMMAND
+) -> Json:
+    """The create request of the run container."""
+    own = names(run_id)
+    # As process 1, `timeout` can be neither stopped nor killed from inside.
+    deadline = ("timeout", "-s", "KILL", str(limits.seconds + BACKUP_SECONDS))
+    config = _config(image, own.uid, [*deadline, *command], labels(run_id, "run", limits))
+    config["HostConfig"] = {
+        **_host_config(seccomp, memory_mb(limits), limits.processes, limits.cpus),
+        "Ulimits": _ulimits(limits.output_mb * 2**20),
+        "Tmpfs": {
+            "/tmp": _scratch(TMP_MB, own.uid),  # noqa: S108  the container's
+            "/dev/shm": _scratch(SHM_MB, own.uid),  # noqa: S108
+        },
+        "Mounts": [_mount(own.inputs, "/in", read_only=True), _mount(own.outputs, "/out", read_only=False)],
+    }
+    return config
+
+
+def holder_config(run_id: str, image: str, seccomp: str, limits: ResourceLimits) -> Json:
+    """The create request of the holder, which runs nothing but `sleep`."""
+    own = names(run_id)
+    command = ["sleep", str(limits.seconds + HOLDER_SPARE_SECONDS)]
+    config = _config(image, own.holder_uid, command, labels(run_id, "holder", limits))
+    config["HostConfig"] = {
+        **_host_config(seccomp, HOLDER_MB, 8, 0.1),
+        "Ulimits": _ulimits(0),
+        "Tmpfs": {"/dev/shm": _scratch(1, own.holder_uid)},  # noqa: S108
+        "Mounts": [_mount(own.inputs, "/in", read_only=False), _mount(own.outputs, "/out", read_only=False)],
+    }
+    return config
+
+
+def _config(image: str, uid: int, command: list[str], own_labels: dict[str, str]) -> Json:
+    return {
+        "Image": image,
+        "Entrypoint": [],
+        "Cmd": command,
+        "User": f"{uid}:{uid}",
+        "WorkingDir": "/",
+        "Hostname": "sandbox",
+        "Env": list(ENVIRONMENT),
+        "Labels": own_labels,
+        "Tty": False,
+        "OpenStdin": False,
+        "AttachStdin": False,
+        "NetworkDisabled": True,
+        "StopSignal": "SIGKILL",
+    }
+
+
+def _host_config(seccomp: str, megabytes: int, processes: int, cpus: float) -> Json:
+    memory = megabytes * 2**20
+    return {
+        "AutoRemove": False,
+        "CapDrop": ["ALL"],
+        "Dns": ["127.0.0.1"],  # the host's resolvers would show in /etc/resolv.conf
+        "Init": False,
+        "IpcMode": "private",
+        "LogConfig": {"Type": "none", "Config": {}},
+        "MaskedPaths": list(MASKED),
+        "Memory": memory,
+        "MemorySwap": memory,
+        "NanoCpus": round(cpus * 1e9),
+        "NetworkMode": "none",
+        "PidsLimit": processes,
+        "Privileged": False,
+        "ReadonlyPaths": list(READ_ONLY),
+        "ReadonlyRootfs": True,
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "Runtime": "runc",
+        "ShmSize": SHM_MB * 2**20,
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
+    }
+
+
+def _ulimits(file_bytes: int) -> list[Json]:
+    # Never nproc: the kernel counts it per uid over the whole host.
+    hard = {"core": 0, "fsize": file_bytes, "memlock": 0, "msgqueue": 0, "nofile": OPEN_FILES}
+    return [{"Name": name, "Soft": value, "Hard": value} for name, value in hard.items()]
+
+
+def _scratch(megabytes: int, uid: int) -> str:
+    size = f"size={megabytes}m,nr_inodes={SCRATCH_FILES}"
+    return f"rw,noexec,nosuid,nodev,{size},uid={uid},gid={uid},mode=1777"
+
+
+def _mount(volume: str, target: str, *, read_only: bool) -> Json:
+    mount = {"Type": "volume", "Source": volume, "Target": target, "VolumeOptions": {"NoCopy": True}}
+    return {**mount, "ReadOnly": True} if read_only else mount
+
+
+def digest(seccomp: bytes) -> str:
+    """SHA-256 of the whole policy: the requests for a fixed job, and the seccomp profile.
+
+    What varies between jobs are limits, image and names; an approval binds those by themselves.
+    """
+    limits = ResourceLimits(seconds=1, memory_mb=64, cpus=1, processes=8, output_mb=1)
+    return digest_of(
+        {
+            "run": run_config("reference", "-", "-", limits),
+            "holder": holder_config("reference", "-", "-", limits),
+            "in": input_volume("reference", {}, limits),
+            "out": output_volume("reference", limits),
+            "seccomp": json.loads(seccomp),
+        }
+    )
+
+
+# ------------------------------------------------------------------ read back
+
+EMPTY: tuple[object, ...] = (None, False, 0, "", [], {}, [0, 0])
+"""What an engine reports for a setting that is off."""
+HARMLESS = {"CgroupnsMode", "ContainerIDFile", "Isolation", "OomKillDisable"}
+"""Settings that nobody asked for and that may differ between engines."""
+
+
+def require_policy(asked: Json, found: Json, image_env: list[str]) -> None:
+    """Raise SandboxFailed unless the created container is what was asked for, and nothing more.
+
+    `found` is what the engine's inspect reports. A setting that was not asked for
+    must be off, whatever its name: an engine that adds something is refused.
+    """
+    differing = [
+        *_different(asked["HostConfig"], found["HostConfig"], ""),
+        *_different(
+            {k: v for k, v in asked.items() if k != "HostConfig"}, found["Config"], "Config.", ours=False
+        ),
+        *_unasked(asked["HostConfig"], found["HostConfig"]),
+        *_different_mounts(asked, found),
+        *_different_env(asked, found, image_env),
+    ]
+    if found["Image"] != asked["Image"]:
+        differing.append(f"Image is {found['Image']}")
+    if differing:
+        raise SandboxFailed(
+            "the engine did not create the container that was asked for, so nothing was started: "
+            + "; ".join(differing)
+        )
+
+
+def _different(asked: Json, found: Json, prefix: str, *, ours: bool = True) -> list[str]:
+    skipped = set() if ours else {"Env", "Image", "NetworkDisabled", "Labels"}
+    return [
+        f"{prefix}{key} is {_shown(found.get(key))}"
+        for key, value in asked.items()
+        if key not in skipped and not _same(value, found.get(key))
+    ]
+
+
+def _same(asked: object, found: object) -> bool:
+    if asked in EMPTY:
+        return found in EMPTY
+    if isinstance(asked, list) and isinstance(found, list):
+        return sorted(map(_key, asked)) == sorted(map(_key, found))
+    return asked == found
+
+
+def _key(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _unasked(asked: Json, found: Json) -> list[str]:
+    return [
+        f"{key} is {_shown(value)}"
+        for key, value in found.items()
+        if key not in asked and key not in HARMLESS and value not in EMPTY
+    ]
+
+
+def _different_mounts(asked: Json, found: Json) -> list[str]:
+    wanted = {(m["Source"], m["Target"], not m.get("ReadOnly")) for m in asked["HostConfig"]["Mounts"]}
+    there = {(m.get("Name"), m["Destination"], m["RW"]) for m in found["Mounts"] if m["Type"] == "volume"}
+    # Engines list the tmpfs mounts here or only in HostConfig.Tmpfs, which is compared above.
+    others = [m["Destination"] for m in found["Mounts"] if m["Type"] not in ("volume", "tmpfs")]
+    return [f"a mount on {path}" for path in others] + (
+        [] if wanted == there else [f"volumes are {_shown(sorted(map(str, there)))}"]
+    )
+
+
+def _different_env(asked: Json, found: Json, image_env: list[str]) -> list[str]:
+    """The environment is ours plus what the image sets; names only, since values may be secret."""
+    ours = {item.split("=")[0] for item in asked["Env"]}
+    expected = {*asked["Env"], *(item for item in image_env if item.split("=")[0] not in ours)}
+    there = set(found["Config"].get("Env") or [])
+    return [f"environment differs in {item.split('=')[0]}" for item in sorted(expected ^ there)]
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:120] + "…"

@@ -1,0 +1,438 @@
+"""What the approve gate shows: one screen that decides, and the sections behind it.
+
+Pure functions from a view to lines. Foreign text (the author's, the model's) only
+ever stands behind the margin; what stands at the left edge is ours.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import unified_diff
+
+from autoresearch.adapters.screen_text import (
+    Look,
+    digits,
+    duration,
+    heading,
+    own,
+    packed,
+    page,
+    sentence,
+    several,
+    theirs,
+    title,
+)
+from autoresearch.forecast_line import contrast_name
+from autoresearch.ports import ApprovalView
+from autoresearch.records import Finding, Forecast, Hypothesis, count, digest_of, sha256
+from autoresearch.safe_text import decode, odd_names
+
+PROMPT_ROWS = 1
+"""Rows that the prompt takes below a screen."""
+FORECAST_ROWS = 3
+"""Rows that the question for the reviewer's own forecast takes below a screen."""
+
+Compose = Callable[[int, int], list[str]]
+"""(most items of a list, most lines of an item) → lines of the screen."""
+
+_FITS = [(12, 4), (8, 3), (6, 2), (4, 2), (3, 2), (2, 2), (4, 1), (3, 1), (2, 1), (1, 1)]
+"""Tried from the fullest to the tersest."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One thing that can be opened in the pager."""
+
+    key: str
+    name: str
+    render: Callable[[], list[str]]
+
+
+# --------------------------------------------------------------- both gates
+
+
+def short(digest: str) -> str:
+    """What the reviewer types."""
+    return digest[:8]
+
+
+def fit(
+    look: Look, compose: Compose, fits: Iterable[tuple[int, int]], below: int = PROMPT_ROWS
+) -> tuple[int, int]:
+    """The first of `fits` whose composition leaves `below` rows; the last, tersest, if none does."""
+    tried = (0, 0)
+    for tried in fits:
+        if len(compose(*tried)) <= look.height - below:
+            break
+    return tried
+
+
+def keys(look: Look, sections: Iterable[Section], decisions: Mapping[str, str]) -> list[str]:
+    """What can be opened, and what can be decided."""
+    read = [f"{section.key} {section.name}" for section in sections]
+    decide = [f"{word} ({meaning})" for word, meaning in decisions.items()]
+    gap = "  " if len("  ".join(read)) + 6 <= look.width else " "
+    return packed(look, "Read: ", read, gap) + packed(look, "Decide: ", decide, ", ")
+
+
+def findings_rows(look: Look, findings: list[Finding], also: str, items: int, lines: int) -> list[str]:
+    """Counts and `also`, then the gravest ones."""
+    if not findings:
+        return own(look, "Findings", f"none; {also}")
+    blocking = sum(f.severity == "block" for f in findings)
+    warnings = sum(f.severity == "warn" for f in findings)
+    notes = len(findings) - blocking - warnings
+    counted = [f"{blocking} blocking"] if blocking else []
+    counted += [count(warnings, "warning")] if warnings else []
+    counted += [count(notes, "note")] if notes else []
+    counts = f"{', '.join(counted)}; {also}"
+    grave = [(f"{f.severity} {f.check}: {f.explanation}", "") for f in by_gravity(findings)]
+    return own(look, "Findings", counts, alarm=blocking > 0) + several(look, "", grave, items, lines)
+
+
+def by_gravity(findings: Iterable[Finding]) -> list[Finding]:
+    """Blocking first; the same check on the same thing once."""
+    once = {(f.check, f.explanation): f for f in findings}
+    return sorted(once.values(), key=lambda f: ("block", "warn", "info").index(f.severity))
+
+
+def findings_page(look: Look, findings: list[Finding], also: str) -> list[str]:
+    if not findings:
+        return sentence(look, f"No findings; {also}.")
+    rows: list[str] = []
+    for finding in by_gravity(findings):
+        paint = look.alarm if finding.severity == "block" else look.strong
+        rows.append(paint(f"{finding.severity} {finding.check}, about the {finding.record}"))
+        rows += page(look, finding.explanation)
+        rows += page(look, finding.evidence) if finding.evidence else []
+    return rows
+
+
+def forecast_line(forecast: Forecast) -> str:
+    """A forecast's figures in one line, without its reasoning."""
+    if forecast.quantiles:
+        low, middle, high = (digits(value) for value in forecast.quantiles)
+        text = f"{forecast.about}: 10/50/90 at {low}, {middle}, {high}"
+    elif forecast.categories:
+        text = f"{forecast.about}: " + ", ".join(f"{k} {v:.0%}" for k, v in forecast.categories.items())
+    else:
+        text = f"{forecast.about}: probability {forecast.p}"
+    return f"{text} (primary)" if forecast.primary else text
+
+
+def who(look: Look, forecaster: str) -> str:
+    return look.line(forecaster.removeprefix("human:"))
+
+
+def history_page(look: Look, history: Iterable[str]) -> list[str]:
+    return [row for line in history for row in page(look, line)] or ["No earlier attempt."]
+
+
+# ------------------------------------------------------------------- approve
+
+APPROVE_DECISIONS = {
+    "approve": "it runs",
+    "reject": "new ideas",
+    "revise": "new plan",
+    "edit": "change it yourself",
+    "terminate": "end the project",
+    "quit": "decide later",
+}
+
+
+def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | None = None) -> list[str]:
+    """The approve gate's one screen, prompt excluded.
+
+    `forecasts_open`: the author's forecasts may be shown; by default when the
+    reviewer is not asked for their own first.
+    """
+    unlocked = (not view.ask_forecast) if forecasts_open is None else forecasts_open
+
+    def compose(items: int, lines: int) -> list[str]:
+        return [
+            *_head(view, look),
+            *(theirs(look, "Proposal", view.title, 1) if items > 4 else []),
+            *theirs(look, "Question", view.question, max(lines, 2)),
+            *_hypotheses(view, look, items, lines),
+            *_what_runs(view, look, items),
+            *findings_rows(look, all_findings(view), _counts_of(view), max(items // 2, 1), lines),
+            *(_open_assumptions(view, look, items) if items > 4 else []),
+            *forecast_row(view, look, unlocked=unlocked),
+            *_proxy(view, look),
+            *_since(view, look, items),
+            *keys(look, approve_sections(view, look, forecasts_open=unlocked), decisions_offered(view)),
+        ]
+
+    return compose(*fit(look, compose, _FITS, PROMPT_ROWS if unlocked else FORECAST_ROWS))
+
+
+def all_findings(view: ApprovalView) -> list[Finding]:
+    return by_gravity([*view.preflight.findings, *view.critique.findings])
+
+
+def blocking(view: ApprovalView) -> list[Finding]:
+    return [finding for finding in all_findings(view) if finding.severity == "block"]
+
+
+def decisions_offered(view: ApprovalView) -> dict[str, str]:
+    """Without `approve` while a finding blocks."""
+    stopped = bool(blocking(view))
+    return {word: why for word, why in APPROVE_DECISIONS.items() if not (stopped and word == "approve")}
+
+
+def _head(view: ApprovalView, look: Look) -> list[str]:
+    bundle, stopped = view.bundle, bool(blocking(view))
+    left = f"May this experiment run?  cycle {bundle.cycle}, attempt {bundle.attempt}"
+    ask = "Nothing of it has run, and nothing will unless you approve it."
+    if stopped:
+        ask = "A finding blocks it: it cannot be approved as it is. Reject, revise or edit."
+    return [
+        heading(look, left, f"digest {short(digest_of(bundle))}"),
+        *sentence(look, ask, alarm=stopped),
+    ]
+
+
+def _refuted(hypothesis: Hypothesis) -> str:
+    if not hypothesis.refuted_by:
+        return " [nothing would refute it]"
+    return f" [refuted if {' or '.join(hypothesis.refuted_by)}]"
+
+
+def _hypotheses(view: ApprovalView, look: Look, items: int, lines: int) -> list[str]:
+    plan = view.plan
+    texts = [(f"{h.id}: {h.statement}", _refuted(h)) for h in plan.hypotheses]
+    effect, null = digits(plan.contrast.smallest_effect), plan.contrast.null
+    small = f"under {effect}" if null == 0 else f"within {effect} of {digits(null)}"
+    measured = f"{contrast_name(plan)}; {small} counts as negligible"
+    if plan.metric.formula == "reported":
+        measured += "; the code states this number of itself"
+    return several(look, "Hypotheses", texts, items, lines) + own(look, "Measured", measured)
+
+
+def _what_runs(view: ApprovalView, look: Look, items: int) -> list[str]:
+    plan, again = view.plan, view.bundle.rechecks
+    trials = (
+        f"{count(view.expected_trials, 'trial')} ({plan.trials_per_arm} in each of {len(plan.arms)} arms), "
+        f"then {again.repeated_trials + again.fresh_seeds * len(plan.arms)} more to check; {count(len(view.files), 'file')}:"
+    )
+    files = "; ".join(
+        f"{_named(look, path)} {count(_lines(data), 'line')} {short(sha256(data))}"
+        for path, data in sorted(view.files.items())
+    )
+    return [
+        *own(look, "Will run", trials),
+        *theirs(look, "", files, max(items // 2, 1)),
+        *own(look, "May use", _limits(view)),
+        *_isolation(view, look),
+    ]
+
+
+def _named(look: Look, path: str) -> str:
+    """A file's name for one-line lists; every file stands below `experiment/`."""
+    return look.line(path.removeprefix("experiment/"))
+
+
+def _lines(data: bytes) -> int:
+    return data.count(b"\n") + (0 if data.endswith(b"\n") or not data else 1)
+
+
+def _limits(view: ApprovalView) -> str:
+    limits = view.bundle.limits
+    return (
+        f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {limits.cpus:g} CPUs, "
+        f"{limits.processes} processes, {limits.output_mb} MB output"
+    )
+
+
+def _isolation(view: ApprovalView, look: Look) -> list[str]:
+    isolation = view.bundle.isolation
+    cost = "cost unknown" if view.cost_usd == "unknown" else f"${view.cost_usd} spent"
+    model = "no model" if view.model == "none" else f"model {view.model}"
+    spent = look.line(f"{cost} so far, {model}")
+    if isolation.tier != "docker":
+        return own(look, "Isolation", f"NONE: {isolation.tier}; {spent}", alarm=True)
+    image = look.line(isolation.image.removeprefix("sha256:"))[:12]
+    return own(look, "Isolation", f"Docker, no network, image {image}; {spent}")
+
+
+def _counts_of(view: ApprovalView) -> str:
+    assumptions = view.critique.assumptions
+    still_open = sum(a.status == "open" for a in assumptions)
+    return f"{count(len(view.preflight.rules), 'rule')} checked; {still_open} of {len(assumptions)} assumptions open"
+
+
+def _open_assumptions(view: ApprovalView, look: Look, items: int) -> list[str]:
+    texts = [(f"{a.id}: {a.statement}", "") for a in view.critique.assumptions if a.status == "open"]
+    return several(look, "Open", texts, items, 1)
+
+
+def forecast_row(view: ApprovalView, look: Look, *, unlocked: bool) -> list[str]:
+    if not unlocked:
+        return own(look, "Forecast", "the author's is shown when you have given or skipped your own")
+    primary = next(f for f in view.prediction.forecasts if f.primary)
+    return theirs(look, "Forecast", f"{who(look, primary.forecaster)} on {forecast_line(primary)}", 1)
+
+
+def _proxy(view: ApprovalView, look: Look) -> list[str]:
+    card = view.critique.proxy
+    if card is None:
+        return own(look, "Reach", "no proxy figures, so no claim may reach beyond the experiment")
+    most = digits(card.ceiling)
+    return own(look, "Reach", f"a clear result shifts odds on the real target at most {most}-fold")
+
+
+def _since(view: ApprovalView, look: Look, items: int) -> list[str]:
+    rows = []
+    if view.previous_files:
+        rows += theirs(look, "Changed", changed(look, view.previous_files, view.files), 2)
+    latest = [(line, "") for line in reversed(view.history)]
+    return rows + several(look, "History", latest, items, 1)
+
+
+def changed(look: Look, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
+    """What changed in the files, in one line, e.g. `experiment.py +3 -1`."""
+    parts = []
+    for path in sorted({*before, *after}):
+        old, new = before.get(path), after.get(path)
+        if old == new:
+            continue
+        added, removed = _counts(old or b"", new or b"")
+        state = " (new)" if old is None else " (removed)" if new is None else ""
+        parts.append(f"{_named(look, path)} +{added} -{removed}{state}")
+    return ", ".join(parts) or "same bytes as last time"
+
+
+def _counts(old: bytes, new: bytes) -> tuple[int, int]:
+    lines = list(unified_diff(decode(old).split("\n"), decode(new).split("\n"), lineterm="", n=0))[2:]
+    return sum(line.startswith("+") for line in lines), sum(line.startswith("-") for line in lines)
+
+
+# ------------------------------------------------------------------ sections
+
+
+def approve_sections(view: ApprovalView, look: Look, *, forecasts_open: bool) -> list[Section]:
+    """What can be opened. The forecasts stay shut until `forecasts_open`."""
+    forecasts = Section("5", "forecasts", lambda: forecasts_page(look, view.prediction.forecasts))
+    if not forecasts_open:
+        shut = "The author's forecasts open when you have given or skipped your own."
+        forecasts = Section("5", "forecasts (locked)", lambda: [shut])
+    diff = Section("d", "diff", lambda: diff_page(look, view.previous_files, view.files))
+    return [
+        Section("1", "plan", lambda: _plan_page(view, look)),
+        Section("2", "code", lambda: code_page(look, view.files)),
+        Section("3", "critique", lambda: _critique_page(view, look)),
+        Section("4", "findings", lambda: findings_page(look, all_findings(view), _counts_of(view))),
+        forecasts,
+        Section("6", "limits", lambda: _bundle_page(view, look)),
+        *([Section("7", "history", lambda: history_page(look, view.history))] if view.history else []),
+        *([diff] if view.previous_files else []),
+    ]
+
+
+def _plan_page(view: ApprovalView, look: Look) -> list[str]:
+    plan, metric = view.plan, view.plan.metric
+    rows = [*title(look, "Question"), *page(look, view.question), *title(look, "Hypotheses")]
+    for h in plan.hypotheses:
+        expects = f"expects {' or '.join(h.expects) or 'nothing'},{_refuted(h)[2:-1]}"
+        rows += page(look, f"{h.id}: {h.statement}\n    {expects.replace(',', ', ')}")
+    rows += [*title(look, "Arms"), *(r for a in plan.arms for r in page(look, f"{a.name}: {a.description}"))]
+    rows += title(look, f"Measured: {contrast_name(plan)}, {plan.contrast.form}")
+    rows += page(
+        look, f"{metric.name} by formula {metric.formula}, unit {metric.unit}, better: {metric.better}"
+    )
+    rows += page(look, f"could be gamed: {metric.how_gamed}")
+    rows += title(look, "What each outcome would mean")
+    for row in plan.decision_table:
+        rows += page(look, f"{row.outcome}: {row.conclusion}")
+    rows += title(look, f"Rules: {plan.trials_per_arm} trials an arm")
+    rows += page(look, f"stop: {plan.stopping_rule}\nexclude: {plan.exclusions}")
+    rows += page(look, f"positive control: {plan.controls.positive}")
+    rows += page(look, f"negative control: {plan.controls.negative}")
+    settings = [f"{name} = {value!r}" for name, value in sorted(plan.config.items())]
+    return rows + (title(look, "Configuration") + page(look, "\n".join(settings)) if settings else [])
+
+
+def code_page(look: Look, files: Mapping[str, bytes]) -> list[str]:
+    """Every file that would run, whole; what deceives the eye is named first."""
+    rows: list[str] = []
+    for path, data in sorted(files.items()):
+        text = decode(data)
+        rows += title(look, f"{look.line(path)}, {count(_lines(data), 'line')}, sha256 {sha256(data)}")
+        warnings = [row for note in odd_names(path, text) for row in page(look, note)]
+        if warnings:
+            rows += [look.alarm("Careful, names that are not what they look like:"), *warnings]
+        if look.safe(text) != text and look.unicode:
+            rows.append(look.alarm("Careful, hidden characters stand in this file; they are shown by name."))
+        rows += page(look, text.removesuffix("\n"), words=False)
+    return rows
+
+
+def _critique_page(view: ApprovalView, look: Look) -> list[str]:
+    critique, card = view.critique, view.critique.proxy
+    rows = title(look, "Assumptions")
+    for a in critique.assumptions:
+        rows += page(look, f"{a.status} {a.id}: {a.statement}\n    breaks if: {a.breaks_if}")
+    rows += title(look, "Objections") if critique.objections else []
+    for o in critique.objections:
+        rows += page(look, f"{o.id}: {o.objection}\n    answer: {o.answer or 'none'}")
+    rows += title(look, "What the experiment stands in for")
+    if card is None:
+        return [*rows, "No figures were given, so no claim may reach beyond the experiment."]
+    rows += page(look, f"target: {card.target}\nproxy: {card.proxy}\nshared: {card.dynamic}")
+    for difference in card.disanalogies:
+        rows += page(look, f"differs: {difference}")
+    return rows + own(
+        look,
+        "",
+        f"P(effect here | true of the target) = {card.p_given_target}, P(effect here | not) = "
+        f"{card.p_given_not}: at best the odds shift {digits(card.ceiling)}-fold.",
+    )
+
+
+def forecasts_page(look: Look, forecasts: Iterable[Forecast]) -> list[str]:
+    rows: list[str] = []
+    for f in forecasts:
+        rows += page(look, f"{f.forecaster}, {forecast_line(f)}")
+        rows += page(look, f.reasoning) if f.reasoning else []
+    return rows
+
+
+def _bundle_page(view: ApprovalView, look: Look) -> list[str]:
+    bundle, isolation = view.bundle, view.bundle.isolation
+    rows = title(look, "Your approval covers exactly this")
+    rows += page(
+        look, f"digest {digest_of(bundle)}\nproject {bundle.project}\nfollows commit {bundle.ledger_head}"
+    )
+    rows += page(look, f"plan {bundle.plan}\nprediction {bundle.prediction}\npreflight {bundle.preflight}")
+    rows += title(look, "Files")
+    for path, digest in sorted(bundle.files.items()):
+        rows += page(look, f"{digest} {path}", words=False)
+    rows += title(look, f"Isolation: {isolation.tier}")
+    rows += page(
+        look, f"image {isolation.image}\nengine {isolation.engine}\npolicy {isolation.policy_sha256}"
+    )
+    rows += page(look, f"harness {isolation.harness_sha256}")
+    rows += title(look, f"Limits of the whole run: {_limits(view)}")
+    again = bundle.rechecks
+    return rows + own(
+        look,
+        "",
+        f"Also allowed, under this approval: {count(again.repeated_trials, 'trial')} repeated and "
+        f"{count(again.fresh_seeds, 'fresh seed')}, to check the result.",
+    )
+
+
+def diff_page(look: Look, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
+    """Line by line, computed here: attributes and filters of git have no say."""
+    rows: list[str] = []
+    for path in sorted({*before, *after}):
+        old, new = before.get(path), after.get(path)
+        if old == new:
+            continue
+        rows += title(
+            look, f"{look.line(path)}{' (new)' if old is None else ' (removed)' if new is None else ''}"
+        )
+        lines = unified_diff(decode(old or b"").split("\n"), decode(new or b"").split("\n"), lineterm="")
+        for line in list(lines)[2:]:
+            paint = {"+": look.good, "-": look.alarm}.get(line[:1], str)
+            rows += [paint(row) for row in page(look, line, words=False)]
+    return rows or ["No file changed."]

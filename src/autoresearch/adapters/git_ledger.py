@@ -1,0 +1,509 @@
+"""The ledger: one commit per record on one branch of an ordinary git repository.
+
+Read from commits only, never from the work tree. Written in this order, so that a
+crash at any point loses nothing and leaves nothing half-done: objects, a note of
+the work tree's pending update, the ref by compare-and-swap, then files and index.
+"""
+
+import os
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import git
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from autoresearch.adapters.git_objects import (
+    CommitParts,
+    ObjectWriter,
+    Tree,
+    grow_tree,
+    object_id,
+    parse_tree,
+    sync_folder,
+    write_durably,
+)
+from autoresearch.errors import InvalidInput, LedgerError, Stale
+from autoresearch.layout import (
+    NOTES_DIR,
+    commit_message,
+    record_path,
+    trailers_of,
+    vouched_files,
+)
+from autoresearch.ports import Clock, Commit, Entry
+from autoresearch.records import Person, Record, clip, parse_record
+from autoresearch.safe_text import escape
+
+BRANCH = "refs/heads/main"
+AGENT = Person(name="autoresearch", email="autoresearch@localhost")
+STALE_LOCK_SECONDS = 5.0
+
+# Nothing in a repository, the machine or the user's home may run code or change bytes.
+_SAFE_SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.fsync": "all",
+    "core.quotePath": "false",
+    "gc.auto": "0",
+    "protocol.allow": "never",
+}
+_SAFE_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_COUNT": str(len(_SAFE_SETTINGS)),
+    **{f"GIT_CONFIG_KEY_{index}": key for index, key in enumerate(_SAFE_SETTINGS)},
+    **{f"GIT_CONFIG_VALUE_{index}": value for index, value in enumerate(_SAFE_SETTINGS.values())},
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file of the work tree that differs from the last commit."""
+
+    path: str
+    what: str
+    """`modified`, `deleted` or `untracked`."""
+
+    def undo(self, folder: str = ".") -> str:
+        """The command that undoes it, as a shell takes it; `folder` is the project, seen from there."""
+        command = ["git"] if folder == "." else ["git", "-C", folder]
+        command += ["clean", "-f"] if self.what == "untracked" else ["checkout"]
+        return shlex.join([*command, "--", self.path])
+
+
+class GitLedger:
+    """The ledger of the project in `root`. Implements `ports.Ledger`."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self.root = root
+        self._clock = clock
+        try:
+            self._repo = git.Repo(root, search_parent_directories=False)
+        except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+            raise LedgerError(f"{root} is not a project: it has no git repository") from error
+        self._git = self._repo.git
+        self._git.update_environment(**_SAFE_ENVIRONMENT)
+        self._git_dir = Path(self._repo.git_dir)
+        self._own = self._git_dir / "autoresearch"
+        self._cached: tuple[str, list[Entry]] = ("", [])
+
+    @classmethod
+    def create(cls, root: Path, clock: Clock) -> "GitLedger":
+        """An empty ledger in `root`, which exists and is empty."""
+        # An empty template: no hook of this machine's comes along.
+        try:
+            repo = git.Repo.init(
+                root, initial_branch="main", object_format="sha1", template="", allow_unsafe_options=True
+            )
+        except git.GitCommandError as error:
+            raise LedgerError(f"git could not make a repository in {root}: {_said(error)}") from error
+        with repo.config_writer() as config:
+            config.set_value("core", "autocrlf", "false")
+            config.set_value("gc", "auto", "0")
+        (Path(repo.git_dir) / "autoresearch").mkdir(mode=0o700)
+        repo.close()
+        return cls(root, clock)
+
+    def close(self) -> None:
+        self._repo.close()
+
+    # ------------------------------------------------------------------ reading
+
+    def head(self) -> str:
+        """The branch's commit id; empty before the first record."""
+        name = self._run("rev-parse", "--verify", "--quiet", f"{BRANCH}^{{commit}}", check=False)
+        return name.strip()
+
+    def commits(self, until: str = BRANCH, after: str = "") -> list[Commit]:
+        """First-parent history, oldest first."""
+        if not self.head():
+            return []
+        span = f"{after}..{until}" if after else until
+        raw = self._run(
+            "log", "--first-parent", "--reverse", "-z", "--no-show-signature",
+            "--format=%H%x00%P%x00%an%x00%ae%x00%at%x00%B", span, "--",
+        )  # fmt: skip
+        fields = raw.removesuffix("\0").split("\0") if raw else []
+        if len(fields) % 6:
+            raise LedgerError("git's history cannot be read: a commit message holds a NUL byte")
+        return [_commit(fields[at : at + 6]) for at in range(0, len(fields), 6)]
+
+    def entries(self) -> Sequence[Entry]:
+        head = self.head()
+        known, entries = self._cached
+        if head != known:
+            entries = list(entries) if known and self._descends(head, known) else []
+            for commit in self.commits(after=known if entries else ""):
+                entry = self._entry(commit)
+                if entry is not None:
+                    entries.append(entry)
+            self._cached = (head, entries)
+        return entries
+
+    def read(self, path: str, commit: str) -> bytes:
+        data = self._object(f"{commit}:{path}")
+        if data is None or data[0] != "blob":
+            raise LedgerError(f"{path} is not in commit {commit[:12]}")
+        return data[1]
+
+    def exists(self, path: str, commit: str) -> bool:
+        return self._object(f"{commit}:{path}") is not None
+
+    def changed_paths(self, commit: Commit) -> dict[str, str]:
+        """Path → git status letter, against the first parent."""
+        base = [f"{commit.parents[0]}"] if commit.parents else ["--root"]
+        raw = self._run(
+            "diff-tree", "-r", "-z", "--no-renames", "--name-status", "--no-commit-id", *base, commit.id
+        )
+        fields = raw.removesuffix("\0").split("\0") if raw else []
+        return dict(zip(fields[1::2], fields[0::2], strict=True))
+
+    def oddities(self) -> list[str]:
+        """What git itself finds wrong, and what would make it show another history than it has."""
+        found = []
+        code, out, err = self._git.execute(
+            ["git", "fsck", "--strict", "--full", "--no-dangling", "--no-progress"],
+            with_extended_output=True, with_exceptions=False,
+        )  # fmt: skip
+        if int(code) != 0:
+            found += [f"git fsck: {line}" for line in f"{out}\n{err}".splitlines() if line.strip()][:5]
+        found += [
+            f"a replace ref stands: {line}" for line in self._run("for-each-ref", "refs/replace").splitlines()
+        ]
+        for odd in ("info/grafts", "shallow", "objects/info/alternates"):
+            if (self._git_dir / odd).exists():
+                found.append(f".git/{odd} exists")
+        if self._run("symbolic-ref", "--quiet", "HEAD", check=False).strip() != BRANCH:
+            found.append(f"HEAD is not on {BRANCH}")
+        return found
+
+    def modes(self, commit: str) -> dict[str, str]:
+        """Path → mode of every file in a commit."""
+        rows = self._run("ls-tree", "-r", "-z", "--full-tree", commit).removesuffix("\0").split("\0")
+        return {row.split("\t", 1)[1]: row.split(" ", 1)[0] for row in rows if row}
+
+    def stored(self, sha256: str) -> bytes | None:
+        """An artefact that was too large to commit, by digest; None in a clone without it."""
+        place = self._own / "artifacts" / sha256
+        return place.read_bytes() if place.is_file() else None
+
+    # ------------------------------------------------------------------ writing
+
+    def append(
+        self,
+        record: Record,
+        files: Mapping[str, bytes],
+        *,
+        after: str,
+        author: Person,
+        extra: Sequence[str] = (),
+    ) -> Entry:
+        """Commit `record` and `files`.
+
+        `extra` names the files among them that the body vouches for by other means than
+        a FileRef (the proposal's, the settings').
+        """
+        refs = vouched_files(record)
+        strangers = set(files) - set(refs) - set(extra)
+        if strangers:
+            raise LedgerError(
+                f"{', '.join(sorted(strangers))} is not vouched for by the {record.kind} record"
+            )
+        aside = {path: data for path, data in files.items() if path in refs and not refs[path].committed}
+        committed = {path: data for path, data in files.items() if path not in aside}
+        for path, data in aside.items():
+            self._store(refs[path].sha256, data)
+        entries = self.entries()
+        parent = entries[-1].record if entries else None
+        if record.parent != (parent.digest if parent else None):
+            raise Stale("the project moved on meanwhile; look again with: autoresearch status")
+        parts = CommitParts(
+            tree="", parents=(after,) if after else (), author=author, when=self._clock.now(),
+            message=commit_message(record, parent),
+        )  # fmt: skip
+        commit = self._commit({**committed, record_path(record): record.to_bytes()}, parts)
+        entry = Entry(record, record.digest, commit, _whole_seconds(parts.when), author)
+        self._cached = (commit, [*entries, entry])
+        return entry
+
+    def repeat_commit(self, commit: Commit, files: Mapping[str, bytes]) -> str:
+        """Make a person's own commit again, on top of the branch. Returns its new id."""
+        return self._commit(
+            files, CommitParts("", (self.head(),), commit.author, commit.when, commit.message)
+        )
+
+    def note(self, key: str, data: bytes) -> None:
+        journal = self._own / "journal"
+        journal.mkdir(parents=True, exist_ok=True)
+        write_durably(journal / key, data)
+        sync_folder(journal)
+
+    def noted(self, key: str) -> bytes | None:
+        place = self._own / "journal" / key
+        return place.read_bytes() if place.is_file() else None
+
+    def forget(self, key: str) -> None:
+        (self._own / "journal" / key).unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One writer at a time. Raises Stale if another process holds the lock."""
+        self._own.mkdir(mode=0o700, exist_ok=True)
+        try:
+            with FileLock(self._own / "lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise Stale(
+                "another autoresearch process is working on this project; wait for it, or look with: autoresearch status"
+            ) from error
+
+    def mend(self) -> None:
+        """Finish what a crash interrupted. Call under the lock, before anything else."""
+        for leftover in (self._own / "scratch").glob("*"):
+            leftover.unlink(missing_ok=True)
+        pending = self.noted("work-tree")
+        if pending is not None:
+            # Only now can a lock be ours; at any other time it is a person's own git at work.
+            # To move the branch that is checked out, git locks HEAD, too.
+            for name in ("index", "HEAD", BRANCH):
+                _remove_stale(self._git_dir / f"{name}.lock")
+            old, new = pending.decode().split("\n")[:2]
+            if self.head() == new:
+                self._update_work_tree(old, new)
+            self.forget("work-tree")
+
+    def changes(self) -> list[Change]:
+        """Files of the work tree that differ from the last commit, notes and ignored ones left out."""
+        found = []
+        rows = self._run("ls-tree", "-r", "-z", "--full-tree", BRANCH).removesuffix("\0").split("\0")
+        for row in rows:
+            details, path = row.split("\t", 1)
+            if _is_note(path):
+                continue
+            data = self._work_file(path)
+            if data is None:
+                found.append(Change(path, "deleted"))
+            elif object_id("blob", data) != details.split()[2]:
+                found.append(Change(path, "modified"))
+        others = self._run("ls-files", "--others", "--exclude-standard", "-z").removesuffix("\0").split("\0")
+        found += [Change(path, "untracked") for path in others if path and not _is_note(path)]
+        return found
+
+    def work_file(self, path: str) -> bytes | None:
+        """A file as the person left it; None if it is not a regular file."""
+        return self._work_file(path)
+
+    # ----------------------------------------------------------------- internals
+
+    def _commit(self, blobs: Mapping[str, bytes], parts: CommitParts) -> str:
+        old = parts.parents[0] if parts.parents else ""
+        writer = ObjectWriter(self._git_dir / "objects")
+        try:
+            ids = {path: writer.blob(data) for path, data in blobs.items()}
+            base = self._tree(f"{old}^{{tree}}") if old else {}
+            tree = writer.tree(grow_tree(writer, base, ids, self._tree))
+            new = writer.commit(CommitParts(tree, parts.parents, parts.author, parts.when, parts.message))
+            writer.sync()
+            self.note("work-tree", f"{old}\n{new}\n".encode())
+            self._move_branch(new, old)
+            self._update_work_tree(old, new)
+        except OSError as error:
+            go_on = "; mend that, then: autoresearch run" if old else ""
+            raise LedgerError(f"could not write to {self.root}: {error.strerror}{go_on}") from error
+        self.forget("work-tree")
+        return new
+
+    def _move_branch(self, new: str, old: str) -> None:
+        try:
+            self._git.update_ref("--no-deref", BRANCH, new, old or "0" * 40)
+        except git.GitCommandError as error:
+            if self.head() != old:
+                raise Stale("the project moved on meanwhile; look again with: autoresearch status") from error
+            raise LedgerError(f"git could not move {BRANCH}: {_said(error)}") from error
+        sync_folder(self._git_dir / "refs" / "heads")
+
+    def _update_work_tree(self, old: str, new: str) -> None:
+        """Bring files and index of the commit up to date, leaving a person's changes alone."""
+        before = self._listing(old) if old else {}
+        after = self._listing(new)
+        changed = {path: oid for path, oid in after.items() if before.get(path) != oid}
+        scratch = self._own / "scratch"
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        for path, oid in changed.items():
+            present = self._work_file(path)
+            untouched = present is None if path not in before else (
+                present is not None and object_id("blob", present) == before[path]
+            )  # fmt: skip
+            if untouched and not self._through_link(path):
+                target = self.root / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(target, self._blob(oid), scratch=scratch)
+        lines = "".join(f"100644 {oid}\t{path}\0" for path, oid in changed.items())
+        self._index(lines.encode())
+
+    def _index(self, lines: bytes) -> None:
+        with (self._own / "scratch" / "index-info").open("w+b") as file:
+            file.write(lines)
+            file.seek(0)
+            try:
+                self._git.update_index("-z", "--index-info", istream=file)
+            except git.GitCommandError as error:
+                raise LedgerError(f"git could not update the index: {_said(error)}") from error
+
+    def _through_link(self, path: str) -> bool:
+        """A link on the way would carry the write out of the project."""
+        parts = Path(path).parts
+        return any((self.root / Path(*parts[:depth])).is_symlink() for depth in range(1, len(parts)))
+
+    def _work_file(self, path: str) -> bytes | None:
+        place = self.root / path
+        if self._through_link(path) or place.is_symlink() or not place.is_file():
+            return None
+        return place.read_bytes()
+
+    def _entry(self, commit: Commit) -> Entry | None:
+        trailers = trailers_of(commit.message)
+        if not trailers:
+            paths = self.changed_paths(commit)
+            if paths and all(_is_note(path) for path in paths):
+                return None
+            raise LedgerError(
+                f"commit {commit.id[:12]} by {commit.author.name} is not a record and touches more than "
+                f"{NOTES_DIR}/; look at it with: git show {commit.id[:12]}"
+            )
+        path = self._record_path(commit, trailers)
+        record = parse_record(self.read(path, commit.id), f"{path} in {commit.id[:12]}")
+        stated = trailers["Record"].removeprefix(f"{record.kind}@sha256:")
+        if stated != record.digest:
+            raise LedgerError(
+                f"{path} in commit {commit.id[:12]} is not the record that its commit names; see: autoresearch verify"
+            )
+        return Entry(record, record.digest, commit.id, commit.when, commit.author)
+
+    def _record_path(self, commit: Commit, trailers: dict[str, str]) -> str:
+        """The one record file that the commit adds."""
+        changed = self.changed_paths(commit)
+        try:
+            place = f"cycles/{int(trailers['Cycle']):02d}/attempt-{int(trailers['Attempt'])}/"
+            kind = trailers["Record"].split("@", 1)[0]
+            step = trailers["Step"]
+        except (KeyError, ValueError) as error:
+            raise LedgerError(f"commit {commit.id[:12]} has broken trailers") from error
+        for candidate in (f"{place}{kind}.json", f"{place}{step}.json"):
+            if candidate in changed:
+                return candidate
+        raise LedgerError(f"commit {commit.id[:12]} names a {kind} record but adds none")
+
+    def _descends(self, head: str, known: str) -> bool:
+        code = self._git.merge_base(
+            "--is-ancestor", known, head, with_extended_output=True, with_exceptions=False
+        )[0]
+        return int(code) == 0
+
+    def _listing(self, commit: str) -> dict[str, str]:
+        rows = self._run("ls-tree", "-r", "-z", "--full-tree", commit).removesuffix("\0").split("\0")
+        return {row.split("\t", 1)[1]: row.split("\t", 1)[0].split()[2] for row in rows if row}
+
+    def _tree(self, name: str) -> Tree:
+        found = self._object(name)
+        if found is None or found[0] != "tree":
+            raise LedgerError(f"git has no tree {name}")
+        return parse_tree(found[1])
+
+    def _blob(self, oid: str) -> bytes:
+        found = self._object(oid)
+        if found is None:
+            raise LedgerError(f"git has no object {oid}")
+        return found[1]
+
+    def _object(self, name: str) -> tuple[str, bytes] | None:
+        """(type, bytes) through one `git cat-file --batch` that is kept running."""
+        try:
+            _, kind, _, data = self._git.get_object_data(name)
+        except (ValueError, OSError):
+            # That git ends over a broken object; the next question starts another one.
+            self._git.clear_cache()
+            return None
+        # GitPython's annotation says str; what comes is bytes.
+        return (kind if isinstance(kind, str) else bytes(kind).decode()), data
+
+    def _store(self, sha256: str, data: bytes) -> None:
+        folder = self._own / "artifacts"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / sha256, data, mode=0o444)
+        sync_folder(folder)
+
+    def _run(self, *args: str, check: bool = True) -> str:
+        try:
+            out = self._git.execute(
+                ["git", *args], stdout_as_string=False, strip_newline_in_stdout=False, with_exceptions=check
+            )
+        except git.GitCommandError as error:
+            raise LedgerError(f"git {args[0]} failed: {_said(error)}") from error
+        return bytes(out).decode("utf-8", "surrogateescape")
+
+
+def find_root(start: Path) -> Path:
+    """The project that holds `start`. Raises InvalidInput if there is none."""
+    for folder in (start, *start.parents):
+        if (folder / ".git").exists():
+            if (folder / ".git" / "autoresearch").is_dir() or (folder / "cycles" / "01").is_dir():
+                return folder
+            break
+    raise InvalidInput(
+        f"{start} is not in an autoresearch project; make one with: autoresearch start PROPOSAL"
+    )
+
+
+def _said(error: git.GitCommandError) -> str:
+    """Git's own words in one line, out of GitPython's wrapping."""
+    return " ".join(str(error.stderr).strip().removeprefix("stderr:").split()).strip("'")
+
+
+def _commit(fields: Sequence[str]) -> Commit:
+    name, parents, author, email, when, message = fields
+    return Commit(name.strip(), tuple(parents.split()), _person(author, email), _moment(when), message)
+
+
+def _person(name: str, email: str) -> Person:
+    """Whoever a commit names; what no record could hold is escaped and cut, so that it can be shown."""
+    try:
+        return Person(name=name or "unknown", email=email)
+    except ValidationError:
+        return Person(name=clip(escape(name), 500) or "unknown", email=clip(escape(email), 200))
+
+
+def _moment(seconds: str) -> datetime:
+    """A date beyond the calendar is no date of this tool; such a commit is foreign whatever it says."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _whole_seconds(when: datetime) -> datetime:
+    return datetime.fromtimestamp(int(when.timestamp()), UTC)
+
+
+def _is_note(path: str) -> bool:
+    return path.startswith(f"{NOTES_DIR}/")
+
+
+def _remove_stale(lock: Path) -> None:
+    """A killed git leaves its lock behind; a live one removes it within seconds."""
+    while lock.exists():
+        if time.time() - lock.stat().st_mtime > STALE_LOCK_SECONDS:
+            lock.unlink(missing_ok=True)
+            return
+        time.sleep(0.1)

@@ -1,0 +1,157 @@
+"""The person at the gates: `ReviewPort` on a real terminal.
+
+The decision comes from a terminal opened for this gate alone, after its input
+was flushed, and counts only once the reviewer typed the digest of what was
+shown. Without a terminal, at end of input, on time-out and on `quit` the gate
+stays open. Ctrl-C is the caller's.
+"""
+
+import locale
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from autoresearch.adapters.accept_gate import AcceptGate
+from autoresearch.adapters.approve_gate import ApproveGate
+from autoresearch.adapters.dialogue import Dialogue
+from autoresearch.adapters.editor import open_editor
+from autoresearch.adapters.screen_text import Look, page, title
+from autoresearch.adapters.tty import Opener, Tty, open_controlling_terminal
+from autoresearch.errors import InvalidInput, Pending
+from autoresearch.ports import AcceptanceAnswer, AcceptanceView, ApprovalAnswer, ApprovalView, Clock
+from autoresearch.records import AcceptDecision, Reviewer, sha256
+
+_LEAST_WIDTH = 20
+"""Columns below which nothing is laid out any narrower."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A decision chosen on the command line: `autoresearch approve`, `reject -m REASON`.
+
+    It holds for the first gate only; one that opens later in the same run is asked in full.
+    """
+
+    decision: Literal["approve", "reject"]
+    reason: str = ""
+
+
+class TerminalReviewer:
+    """Asks a person at the controlling terminal.
+
+    `size` is (columns, rows), by default the terminal's; `timeout` seconds without
+    an answer leave the gate open. `come_back` is the command that opens it again.
+    """
+
+    def __init__(
+        self,
+        reviewer: Reviewer,
+        clock: Clock,
+        *,
+        opener: Opener = open_controlling_terminal,
+        environ: Mapping[str, str] = os.environ,
+        plain: bool = False,
+        size: tuple[int, int] | None = None,
+        timeout: float | None = None,
+        preset: Preset | None = None,
+        come_back: str = "autoresearch review",
+    ) -> None:
+        self._reviewer = reviewer
+        self._clock = clock
+        self._opener = opener
+        self._environ = environ
+        self._plain = plain
+        self._size = size
+        self._timeout = timeout
+        self._preset = preset
+        self._come_back = come_back
+
+    def identity(self) -> Reviewer:
+        return self._reviewer
+
+    def approve(self, view: ApprovalView) -> ApprovalAnswer:
+        """The person's decision before anything runs. Raises Pending."""
+        opened_at = self._clock.now()
+        with self._terminal(f"the gate {view.bundle.gate} stays open") as tty:
+            gate = ApproveGate(view, self._asker(tty, opened_at), self._reviewer.person)
+            preset = self._take_preset()
+            return gate.run(preset.decision, preset.reason) if preset else gate.run(None, "")
+
+    def accept(self, view: AcceptanceView) -> AcceptanceAnswer:
+        """The person's decision on the conclusions. Raises Pending."""
+        opened_at = self._clock.now()
+        with self._terminal(f"the gate {view.subject.gate} stays open") as tty:
+            gate = AcceptGate(view, self._asker(tty, opened_at))
+            preset = self._take_preset()
+            if preset is None:
+                return gate.run(None, "")
+            chosen: AcceptDecision = "accept" if preset.decision == "approve" else "reject"
+            return gate.run(chosen, preset.reason)
+
+    def confirm_settings(self, diff: str) -> bool:
+        """True if the person typed the digest of `diff`; False for `no`. Raises Pending."""
+        opened_at = self._clock.now()
+        with self._terminal("the changed settings are not in force") as tty:
+            asker = self._asker(tty, opened_at)
+            look = asker.look
+            asker.say(*title(look, "autoresearch.toml has changed. Put these settings in force?"))
+            asker.page("settings", page(look, diff, words=False))
+            return asker.confirm(sha256(diff.encode()), "put them in force", back="no")
+
+    def edit_file(self, path: Path, why: str) -> bool:
+        """Say `why` and offer the person's editor on `path`; True if the file then differs.
+
+        False, with nothing asked, where there is no terminal.
+        """
+        before = path.read_bytes()
+        try:
+            with self._terminal(f"{path.name} is as it was") as tty:
+                asker = self._asker(tty, self._clock.now())
+                asker.say(*page(asker.look, why))
+                if asker.ask(f"Enter opens {path.name} in your editor, anything else leaves it: "):
+                    return False
+                try:
+                    argv = asker.editor()
+                    if argv:
+                        open_editor(argv, path, tty.descriptor)
+                except InvalidInput as error:
+                    asker.trouble(error)
+        except Pending:
+            # Nobody there, or they left: the caller's own error says how to go on.
+            return False
+        return path.read_bytes() != before
+
+    def _take_preset(self) -> Preset | None:
+        preset, self._preset = self._preset, None
+        return preset
+
+    def _terminal(self, stays_open: str) -> Tty:
+        return Tty(
+            self._opener,
+            timeout=self._timeout,
+            stays_open=f"{stays_open}; come back with: {self._come_back}",
+            encoding="utf-8" if _has_unicode() else "ascii",
+        )
+
+    def _asker(self, tty: Tty, opened_at: datetime) -> Dialogue:
+        width, height = self._size or tty.size()
+        look = Look(
+            width=max(width, _LEAST_WIDTH),
+            height=height,
+            unicode=_has_unicode(),
+            plain=self._plain,
+            colour=wants_colour(self._environ, plain=self._plain),
+        )
+        return Dialogue(tty, look, self._environ, self._clock, opened_at)
+
+
+def wants_colour(environ: Mapping[str, str], *, plain: bool) -> bool:
+    """Colour unless NO_COLOR is set, the terminal is dumb or the person wants it plain."""
+    return not plain and not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
+
+
+def _has_unicode() -> bool:
+    return locale.getencoding().lower().replace("-", "") == "utf8"

@@ -1,0 +1,1 @@
+"""Numbers computed outside the sandbox, from the raw values that the trials returned."""

@@ -1,0 +1,273 @@
+"""Metric and contrast, computed in a process apart from the supervisor.
+
+The files were written beside code that nobody trusts. Here they are parsed under
+limits of time and memory, in a process without keys in its environment, and only
+a few numbers come back. `compute` and `recompute_values` are for the steps; `main`
+is the other side:
+
+    python -I -m autoresearch.analysis.worker
+
+reads the request's JSON in the first line of standard input and the files' bytes,
+one after the other, behind it; writes one JSON reply.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from autoresearch.analysis.trials import TRIALS_FILE, Trial, parse_trials, raw_digest, raw_values
+from autoresearch.errors import AutoresearchError, InvalidInput
+from autoresearch.records import (
+    Arm,
+    ArmSummary,
+    Contrast,
+    ContrastResult,
+    Frozen,
+    MetricCard,
+    PlanDraft,
+    TrialSpec,
+    first_problem,
+)
+
+BASE_SECONDS = 60
+SECONDS_PER_MB = 1
+"""Parsing takes about a tenth of that."""
+BASE_MEMORY = 2 * 2**30
+"""Bytes of address space: numpy and scipy map about a third of it."""
+MEMORY_PER_BYTE = 4
+"""One trial's arrays are held at a time, the files' bytes throughout."""
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
+
+
+class TrialValue(Frozen):
+    """The metric of one issued trial, from its raw values."""
+
+    index: int
+    value: float | None
+    """None: the trial did not end well."""
+    raw_sha256: str | None
+    """Digest of everything it returned, for comparing repetitions. None with `value`."""
+    seconds: float | None
+    """Self-reported. None: it did not end."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What the raw values of a completed run amount to."""
+
+    arms: list[ArmSummary]
+    contrast: ContrastResult
+    trials: list[TrialValue]
+    """By index."""
+
+
+class _Request(Frozen):
+    metric: MetricCard
+    issued: list[TrialSpec]
+    arms: tuple[Arm, ...] = ()
+    contrast: Contrast | None = None
+    """None: values only, and trials that failed are no error."""
+    files: list[tuple[str, int]]
+    """Path and size of each file that follows."""
+    seconds: int
+    memory: int
+
+
+class _Reply(Frozen):
+    error: str | None = None
+    """Set: the files are not what they must be."""
+    trials: tuple[TrialValue, ...] = ()
+    arms: tuple[ArmSummary, ...] = ()
+    contrast: ContrastResult | None = None
+
+
+# ----------------------------------------------------------- in the supervisor
+
+
+def compute(plan: PlanDraft, trials: Sequence[TrialSpec], files: Mapping[str, bytes]) -> Computed:
+    """Metric of every issued trial, summary of every arm, and the plan's contrast.
+
+    `files` are those of the run: `trials.jsonl` and `arrays/…`; others are ignored.
+    Every issued trial must have ended well. Raises InvalidInput for files that are not
+    what they must be, AutoresearchError if the computation does not end.
+    """
+    reply = _ask(trials, files, metric=plan.metric, arms=plan.arms, contrast=plan.contrast)
+    assert reply.contrast is not None
+    return Computed(list(reply.arms), reply.contrast, list(reply.trials))
+
+
+def recompute_values(
+    metric: MetricCard, specs: Sequence[TrialSpec], files: Mapping[str, bytes]
+) -> list[TrialValue]:
+    """The metric and the raw values' digest of each trial of `specs`, in their order.
+
+    A trial that failed or never ended has None for both, and so has every trial if
+    there is no `trials.jsonl`. Raises as `compute` does for everything else.
+    """
+    values = {value.index: value for value in _ask(specs, files, metric=metric).trials}
+    return [values[spec.index] for spec in specs]
+
+
+def _ask(
+    issued: Sequence[TrialSpec],
+    files: Mapping[str, bytes],
+    *,
+    metric: MetricCard,
+    arms: Sequence[Arm] = (),
+    contrast: Contrast | None = None,
+) -> _Reply:
+    needed = {
+        path: files[path] for path in sorted(files) if path == TRIALS_FILE or path.startswith("arrays/")
+    }
+    size = sum(map(len, needed.values()))
+    request = _Request(
+        metric=metric,
+        issued=list(issued),
+        arms=tuple(arms),
+        contrast=contrast,
+        files=[(path, len(data)) for path, data in needed.items()],
+        seconds=BASE_SECONDS + SECONDS_PER_MB * size // 2**20,
+        memory=BASE_MEMORY + MEMORY_PER_BYTE * size,
+    )
+    header = request.model_dump_json().encode() + b"\n"
+    output = _run(b"".join([header, *needed.values()]), request.seconds)
+    try:
+        reply = _Reply.model_validate_json(output)
+    except ValidationError as error:
+        raise AutoresearchError(
+            f"the analysis process gave no usable reply: {first_problem(error)}"
+        ) from error
+    if reply.error is not None:
+        raise InvalidInput(reply.error)
+    return reply
+
+
+def _run(data: bytes, seconds: int) -> bytes:
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    # One thread: sums keep one order, and each thread of OpenBLAS would map memory.
+    environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "autoresearch.analysis.worker"],
+            input=data,
+            capture_output=True,
+            timeout=seconds,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AutoresearchError(
+            f"the metric could not be computed within {seconds} s; let run_trial return less in the plan's code"
+        ) from error
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        why = last[0][:300] if last else "no message"
+        raise AutoresearchError(f"the analysis process ended with code {done.returncode}: {why}")
+    return done.stdout
+
+
+# --------------------------------------------------------------- in the worker
+
+
+def main() -> None:
+    """One request in, one reply out. Anything but an InvalidInput ends with a traceback, code 1."""
+    request, files = _read(sys.stdin.buffer)
+    _limit(request)
+    try:
+        reply = _answer(request, files)
+    except InvalidInput as error:
+        reply = _Reply(error=str(error))
+    except MemoryError:
+        reply = _Reply(error=f"the trials' arrays need more than {request.memory // 2**20} MB to read")
+    sys.stdout.write(reply.model_dump_json())
+
+
+def _read(stream: BinaryIO) -> tuple[_Request, dict[str, bytes]]:
+    request = _Request.model_validate(json.loads(stream.readline()))
+    files = {path: stream.read(size) for path, size in request.files}
+    return request, files
+
+
+def _limit(request: _Request) -> None:
+    """A back-stop inside: memory, and an end even if the supervisor is no longer there to kill us."""
+    resource.setrlimit(resource.RLIMIT_AS, (request.memory, request.memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (request.seconds, request.seconds + 1))
+
+
+def _answer(request: _Request, files: Mapping[str, bytes]) -> _Reply:
+    from autoresearch.analysis.contrasts import arm_summaries, contrast
+
+    if request.contrast is None and TRIALS_FILE not in files:
+        files = {TRIALS_FILE: b""}  # a repetition that died before its first line
+    found = {trial.index: trial for trial in parse_trials(files, request.issued).trials}
+    if request.contrast is None:
+        values = [_value(spec, found.get(spec.index), request.metric, files) for spec in request.issued]
+        return _Reply(trials=tuple(values))
+    for spec in request.issued:
+        _require_ended(spec, found.get(spec.index))
+    values = [_value(spec, found[spec.index], request.metric, files) for spec in request.issued]
+    by_arm = _by_arm(request, values)
+    return _Reply(
+        trials=tuple(sorted(values, key=lambda value: value.index)),
+        arms=tuple(arm_summaries(request.arms, by_arm)),
+        contrast=contrast(request.contrast, request.arms, by_arm),
+    )
+
+
+def _value(
+    spec: TrialSpec, trial: Trial | None, metric: MetricCard, files: Mapping[str, bytes]
+) -> TrialValue:
+    from autoresearch.analysis.metrics import metric_value
+
+    if trial is None or not trial.ok:
+        seconds = trial.seconds if trial else None
+        return TrialValue(index=spec.index, value=None, raw_sha256=None, seconds=seconds)
+    raw = raw_values(trial, files)
+    return TrialValue(
+        index=spec.index,
+        value=metric_value(metric, raw, _named(spec)),
+        raw_sha256=raw_digest(raw),
+        seconds=trial.seconds,
+    )
+
+
+def _require_ended(spec: TrialSpec, trial: Trial | None) -> None:
+    if trial is None:
+        raise InvalidInput(f"{_named(spec)} has no line in {TRIALS_FILE}: it did not end")
+    if not trial.ok:
+        raise InvalidInput(f"{_named(spec)} failed: {' '.join(trial.error.split())[:200] or 'no message'}")
+
+
+def _named(spec: TrialSpec) -> str:
+    return f"trial {spec.index} (arm {spec.arm}, seed {spec.seed})"
+
+
+def _by_arm(request: _Request, values: Sequence[TrialValue]) -> dict[str, list[float]]:
+    """Arm → values in order of seed index, which is the order in which seeds were issued.
+
+    Raises InvalidInput unless every arm was issued the same seeds in the same order.
+    """
+    seeds: dict[str, list[int]] = {arm.name: [] for arm in request.arms}
+    metric: dict[str, list[float]] = {arm.name: [] for arm in request.arms}
+    for spec, value in sorted(zip(request.issued, values, strict=True), key=lambda pair: pair[0].index):
+        if spec.arm not in seeds:
+            raise InvalidInput(f"{_named(spec)} is of no arm of the plan")
+        assert value.value is not None
+        seeds[spec.arm].append(spec.seed)
+        metric[spec.arm].append(value.value)
+    first = seeds[request.arms[0].name]
+    for arm, own in seeds.items():
+        if own != first or not own:
+            raise InvalidInput(f"arm {arm} was not issued the same seeds as arm {request.arms[0].name}")
+    return metric
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The person's own files in the project's work tree: proposal.md and autoresearch.toml."""
+
+import os
+
+from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.terminal import TerminalReviewer
+from autoresearch.config import parse_settings, settings_diff
+from autoresearch.errors import InvalidInput, LedgerError
+from autoresearch.layout import NOTES_DIR, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
+from autoresearch.ports import ReviewPort
+from autoresearch.proposal import parse_proposal, read_proposal
+from autoresearch.records import Settings
+
+
+class WorkTreeDesk:
+    """Implements `driver.Desk` on the files beside the ledger."""
+
+    def __init__(self, ledger: GitLedger, reviewer: ReviewPort) -> None:
+        self._ledger = ledger
+        self._reviewer = reviewer
+        self._declined = ""
+
+    def proposal(self) -> str:
+        text = read_proposal(self._ledger.root / PROPOSAL_FILE)
+        parse_proposal(text)
+        return text
+
+    def offer_edit(self, why: str) -> bool:
+        if not isinstance(self._reviewer, TerminalReviewer):
+            return False
+        return self._reviewer.edit_file(self._ledger.root / PROPOSAL_FILE, why)
+
+    def settings(self, in_force: Settings) -> tuple[Settings, str, bytes] | None:
+        data = self._ledger.work_file(SETTINGS_FILE)
+        if data is None:
+            raise InvalidInput(
+                f"{SETTINGS_FILE} is missing; get it back with: git checkout -- {SETTINGS_FILE}"
+            )
+        try:
+            changed = parse_settings(data.decode())
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{SETTINGS_FILE} is not UTF-8: byte {error.start}") from error
+        diff = settings_diff(in_force, changed)
+        if not diff or diff == self._declined:
+            return None
+        if not self._reviewer.confirm_settings(diff):
+            self._declined = diff
+            return None
+        return changed, diff, data
+
+
+def refuse_foreign_changes(ledger: GitLedger, *, by_model: bool) -> None:
+    """Raises LedgerError naming a changed file that is nobody's to change, and the command that undoes it."""
+    own = {SETTINGS_FILE} if by_model else {SETTINGS_FILE, PROPOSAL_FILE}
+    foreign = [change for change in ledger.changes() if change.path not in own]
+    if not foreign:
+        return
+    here = os.path.relpath(ledger.root)
+    lines = [f"{change.path} is {change.what}; undo with: {change.undo(here)}" for change in foreign[:5]]
+    if len(foreign) > 5:
+        lines.append(f"and {len(foreign) - 5} more; see: git status")
+    if any(change.path.startswith(f"{WORKFLOW_DIR}/") for change in foreign):
+        lines.append(
+            "a project keeps the workflow it was started with; start another project with --workflow FILE"
+        )
+    raise LedgerError(
+        "\n".join([*lines, f"only {', '.join(sorted(own))} and {NOTES_DIR}/ are yours to change"])
+    )

@@ -1,0 +1,86 @@
+"""`doctor`: what is missing on this machine, and the command that mends it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from autoresearch.cli.identity import git_identity
+from autoresearch.errors import AutoresearchError, BackEndMissing
+
+OLDEST_PYTHON = (3, 11)
+
+
+def examine() -> None:
+    """Print a line a check; raises BackEndMissing if the main job could not run."""
+    checks: list[tuple[str, Callable[[], str], bool]] = [
+        ("python", _python, True),
+        ("git", _git, True),
+        ("identity", lambda: str(git_identity(Path.cwd())), True),
+        ("engine", _engine, True),
+        ("image", _image, False),
+        ("disk", _disk, True),
+        ("key", _key, False),
+    ]
+    missing = [name for name, check, needed in checks if not _line(name, check) and needed]
+    if missing:
+        raise BackEndMissing(f"missing: {', '.join(missing)}; the lines above say what to type")
+
+
+def _line(name: str, check: Callable[[], str]) -> bool:
+    try:
+        print(f"ok       {name:<9} {check()}")
+    except AutoresearchError as error:
+        first, *rest = str(error).splitlines()
+        print(f"missing  {name:<9} {first}")
+        for line in rest:
+            print(f"                   {line}")
+        return False
+    return True
+
+
+def _python() -> str:
+    if sys.version_info < OLDEST_PYTHON:
+        raise BackEndMissing(f"{sys.version.split()[0]} is too old; autoresearch needs 3.11 or later")
+    return sys.version.split()[0]
+
+
+def _git() -> str:
+    if shutil.which("git") is None:
+        raise BackEndMissing("git is not installed; apt-get install git")
+    done = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.strip().removeprefix("git version ")
+
+
+def _engine() -> str:
+    from autoresearch.adapters.engine import connect
+
+    client = connect()
+    try:
+        return f"Docker {client.version()['Version']}"
+    finally:
+        client.close()
+
+
+def _image() -> str:
+    from autoresearch.adapters.image import find
+
+    found = find()
+    if found is None:
+        raise BackEndMissing("not built yet (the first run builds it); autoresearch sandbox build")
+    return found[:19]
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(Path.cwd()).free // 2**20
+    if free < 2048:
+        raise BackEndMissing(f"only {free} MB free here; the image takes about 700 MB")
+    return f"{free // 1024} GB free"
+
+
+def _key() -> str:
+    if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+        return "a credential for anthropic:<model> is set"
+    raise BackEndMissing("no credential for anthropic:<model>; not needed with model none")

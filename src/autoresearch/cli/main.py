@@ -1,0 +1,332 @@
+"""`autoresearch`: commands, streams and exit codes. Each command imports only what it needs."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TypedDict
+
+import click
+
+from autoresearch import __version__
+from autoresearch.cli.output import say, show, show_json
+from autoresearch.errors import AutoresearchError, InvalidInput, exit_code
+
+INTERRUPTED = 130
+EPILOG = "Exit codes: 0 done · 1 error · 2 usage · 3 waiting for a person · 4 back end or credential missing · 5 rejected by a person · 6 stale or locked · 130 interrupted"
+
+
+def main() -> None:
+    """The entry point: one clear line for an expected error, and its exit code."""
+    _forget_git_environment()
+    try:
+        code = cli.main(prog_name="autoresearch", standalone_mode=False)
+    except AutoresearchError as error:
+        say(f"autoresearch: {error}")
+        code = exit_code(error)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        say("\ninterrupted; nothing is lost. Go on in the project's directory with: autoresearch run")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"autoresearch: {where}{error.strerror or error}")
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _forget_git_environment() -> None:
+    """Run from a git hook, GIT_DIR and its like would point every git call at another repository."""
+    keep = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_CONFIG_GLOBAL", "GIT_SSH", "GIT_EDITOR")
+    for name in [name for name in os.environ if name.startswith("GIT_") and not name.startswith(keep)]:
+        del os.environ[name]
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="Work on the project in DIR.",
+)
+@click.option(
+    "--plain", is_flag=True, help="No colour, no box drawing: for screen readers and dumb terminals."
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context, folder: Path, plain: bool) -> None:
+    """Automated research in a git repository, with two gates that belong to a person."""
+    context.obj = {"folder": folder, "plain": plain}
+
+
+def _folder() -> Path:
+    return Path(click.get_current_context().obj["folder"])
+
+
+def _plain() -> bool:
+    return bool(click.get_current_context().obj["plain"])
+
+
+class Look(TypedDict):
+    width: int
+    color: bool
+
+
+def _look() -> Look:
+    """Columns and colour of standard output."""
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not _plain()
+    return {"width": shutil.get_terminal_size().columns, "color": color}
+
+
+as_json = click.option("--json", "json_", is_flag=True, help="Machine-readable, on standard output.")
+
+
+# ------------------------------------------------------------------ the work
+
+
+@cli.command()
+@click.argument("proposal", type=click.Path(path_type=Path))
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--workflow", type=click.Path(path_type=Path), help="A workflow.yaml instead of the standard one."
+)
+@click.option("--model", default="none", help="none, or anthropic:<model>.")
+@click.option("--base-url", default="", help="A server of the same protocol instead of the provider's own.")
+@click.option("--title", help="Instead of the proposal's own.")
+def start(
+    proposal: Path,
+    directory: Path | None,
+    *,
+    workflow: Path | None,
+    model: str,
+    base_url: str,
+    title: str | None,
+) -> None:
+    """Make a project from PROPOSAL in DIRECTORY and go on as `run`."""
+    from autoresearch.cli.start import Choices, start_project
+    from autoresearch.cli.system import SystemEntropy
+
+    base = _folder()
+    folder = base / (directory or Path(proposal.stem))
+    made = start_project(base / proposal, folder, Choices(workflow, model, base_url, title), SystemEntropy())
+    say(f"project made in {os.path.relpath(made)}")
+    _go_on(made)
+
+
+@cli.command()
+def run() -> None:
+    """Go on; also after a crash. With a terminal the gates open as they are reached."""
+    _go_on(_folder())
+
+
+@cli.command()
+def review() -> None:
+    """Open the pending gate."""
+    _decide(None, "")
+
+
+@cli.command()
+def approve() -> None:
+    """Open the pending gate with the decision chosen: still shown, still confirmed."""
+    _decide("approve", "")
+
+
+@cli.command()
+@click.option("-m", "reason", required=True, help="Why; the next attempt is given it.")
+def reject(reason: str) -> None:
+    """Open the pending gate to reject: still shown, still confirmed."""
+    _decide("reject", reason)
+
+
+@cli.command()
+@click.argument("example", required=False, default="label-noise")
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+def demo(example: str, directory: Path | None) -> None:
+    """Run a shipped EXAMPLE from start to report."""
+    from autoresearch.cli.demo import run_demo
+
+    run_demo(_folder(), example, directory, plain=_plain())
+
+
+def _go_on(folder: Path) -> None:
+    from autoresearch.cli.work import go_on
+
+    go_on(folder, plain=_plain())
+
+
+def _decide(decision: str | None, reason: str) -> None:
+    from autoresearch.cli.work import decide
+
+    decide(_folder(), decision, reason, plain=_plain())
+
+
+# ------------------------------------------------------------------- reading
+
+
+@cli.command()
+@as_json
+def status(json_: bool) -> None:
+    """Where the project stands, and the next command."""
+    from autoresearch.cli.wiring import open_project
+    from autoresearch.reporting.status_page import status as status_of
+    from autoresearch.reporting.status_page import status_json, status_lines
+
+    found = status_of(open_project(_folder()).entries())
+    show_json(status_json(found)) if json_ else show(status_lines(found, **_look()))
+
+
+@cli.command()
+@click.option("--full", is_flag=True, help="Every record with its diary paragraph.")
+@click.option("-n", "number", type=click.IntRange(min=1), help="The last N records only.")
+@as_json
+def log(full: bool, number: int | None, json_: bool) -> None:
+    """The history: gates, rejections and failures stand out, machine steps are folded."""
+    from autoresearch.cli.wiring import open_project
+    from autoresearch.reporting.log_page import log_json, log_lines
+
+    entries = open_project(_folder()).entries()
+    chosen = entries[-number:] if number else entries
+    if json_:
+        show_json(log_json(chosen))
+        return
+    show(log_lines(chosen, full=full, **_look()))
+
+
+@cli.command("show")
+@click.argument("step")
+@click.option("--cycle", type=int)
+@click.option("--attempt", type=int)
+@as_json
+def show_record(step: str, cycle: int | None, attempt: int | None, json_: bool) -> None:
+    """One record: by step, kind or digest prefix; the latest one unless told."""
+    from autoresearch.cli.find import find_entry
+    from autoresearch.cli.wiring import open_project
+    from autoresearch.reporting.show_page import show_json as record_json
+    from autoresearch.reporting.show_page import show_lines
+    from autoresearch.vouched import reader
+
+    ledger = open_project(_folder())
+    entry = find_entry(ledger.entries(), step, cycle, attempt)
+    if json_:
+        show_json(record_json(entry))
+    else:
+        show(show_lines(entry, reader(ledger), **_look()))
+
+
+@cli.command()
+@click.argument("step")
+@click.argument("other", required=False)
+def diff(step: str, other: str | None) -> None:
+    """What changed in a record: against its last version, or against OTHER."""
+    from autoresearch.cli.find import diff_lines, find_entry, version_before
+    from autoresearch.cli.wiring import open_project
+
+    ledger = open_project(_folder())
+    new = find_entry(ledger.entries(), other or step, None, None)
+    old = find_entry(ledger.entries(), step, None, None) if other else version_before(ledger.entries(), new)
+    show(diff_lines(ledger, old, new))
+
+
+@cli.command()
+@as_json
+def verify(json_: bool) -> None:
+    """Check the history: chain, order, digests, approvals before runs. Exit 1 if anything fails."""
+    from autoresearch.cli.wiring import open_project
+    from autoresearch.verify import verify as verify_project
+
+    found = verify_project(open_project(_folder()))
+    show_json(found.as_json()) if json_ else show(found.lines())
+    if not found.sound:
+        raise InvalidInput("the history does not verify")
+
+
+@cli.command()
+@click.option("--walk", is_flag=True, help="Step through the history by key.")
+@click.option(
+    "--experiments", is_flag=True, help="Run the approved experiments again, after a typed confirmation."
+)
+def replay(walk: bool, experiments: bool) -> None:
+    """Derive every record again, offline, in a scratch repository, and compare."""
+    from autoresearch.cli.replay import replay_project
+
+    replay_project(_folder(), walk=walk, experiments=experiments)
+
+
+@cli.command()
+def report() -> None:
+    """Build the report as the project stands now, in report/."""
+    from autoresearch.cli.work import build_report
+
+    build_report(_folder())
+
+
+# ----------------------------------------------------------------- the tools
+
+
+@cli.group()
+def sandbox() -> None:
+    """The experiment's container."""
+
+
+@sandbox.command("build")
+def sandbox_build() -> None:
+    """Make the image, or say which one there is."""
+    from autoresearch.adapters.image import find_or_build
+
+    print(find_or_build(say))
+
+
+@sandbox.command("check")
+def sandbox_check() -> None:
+    """Probe the real isolation. Exit 1 if anything is not contained."""
+    from autoresearch.cli.sandbox import check_sandbox
+
+    check_sandbox()
+
+
+@cli.group()
+def workflow() -> None:
+    """The graph of steps."""
+
+
+@workflow.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of workflow.yaml.")
+def workflow_check(file: Path | None, schema: bool) -> None:
+    """Validate a workflow: parts, order, and that no path avoids a gate."""
+    from autoresearch.workflow import parse_workflow, workflow_schema
+
+    if schema:
+        show_json(workflow_schema())
+        return
+    if file is None:
+        raise click.UsageError("name a FILE, or --schema")
+    path = _folder() / file
+    found = parse_workflow(path.read_text(encoding="utf-8", errors="replace"), str(file))
+    print(f"{file}: {found.name}, {len(found.steps)} steps, both gates stand on every path")
+
+
+@cli.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def template(file: Path | None) -> None:
+    """Print a complete proposal; or complete FILE, keeping its words."""
+    from autoresearch.proposal import read_proposal
+    from autoresearch.template import complete
+    from autoresearch.template import template as blank
+
+    click.echo(complete(read_proposal(_folder() / file)) if file else blank(), nl=False)
+
+
+@cli.command()
+def doctor() -> None:
+    """What is missing on this machine, and the command that mends it."""
+    from autoresearch.cli.doctor import examine
+
+    examine()

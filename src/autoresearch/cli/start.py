@@ -1,0 +1,179 @@
+"""Make a project from a written proposal: its first commit, or nothing at all."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from pydantic import ValidationError
+
+from autoresearch import __version__, assets
+from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.cli.identity import git_identity
+from autoresearch.cli.wiring import CLOCK, open_model
+from autoresearch.config import render_settings
+from autoresearch.errors import InvalidInput, LedgerError, Usage
+from autoresearch.layout import IGNORE_FILE, IGNORED, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
+from autoresearch.ports import Entropy
+from autoresearch.proposal import parse_proposal, read_proposal
+from autoresearch.records import (
+    HUMAN,
+    Person,
+    Proposal,
+    Record,
+    Settings,
+    Tool,
+    WorkflowRef,
+    clip,
+    digest_of,
+    first_problem,
+    sha256,
+)
+from autoresearch.workflow import parse_workflow
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line says about a new project."""
+
+    workflow: Path | None = None
+    """A workflow.yaml of the person's own; None: the shipped standard one."""
+    model: str = "none"
+    base_url: str = ""
+    title: str | None = None
+    example: str | None = None
+    demonstration: bool = False
+
+
+def start_project(
+    proposal: Path, folder: Path, choices: Choices, entropy: Entropy, author: Person | None = None
+) -> Path:
+    """Everything is checked, then built aside, then moved into place. Returns the project's folder."""
+    text = read_proposal(proposal)
+    settings = _settings(choices)
+    model = open_model(choices.model, settings.base_url)
+    if model is None:
+        parsed_title = parse_proposal(text, proposal.name).title
+    else:
+        model.require_credential()  # nothing is made that could not go on
+        parsed_title = _first_line(text)
+    files = _workflow_files(choices.workflow)
+    workflow = parse_workflow(files["workflow.yaml"].decode(), "workflow.yaml")
+    folder = folder.absolute()
+    _refuse_place(folder)
+    author = author or git_identity(Path.cwd())
+    body = Proposal(
+        project=entropy.token_hex(16),
+        title=clip(choices.title or parsed_title, 200),
+        text=text,
+        text_sha256=sha256(text.encode()),
+        author=author,
+        settings=settings,
+        workflow=_reference(workflow.name, files),
+        tool=Tool(version=__version__, lock_sha256=assets.tool_lock_digest()),
+        example=choices.example,
+        demonstration=choices.demonstration,
+    )
+    record = Record(
+        kind="proposal", cycle=1, attempt=1, step="start", parent=None, inputs={}, made_by=HUMAN, body=body
+    )
+    committed = {
+        PROPOSAL_FILE: text.encode(),
+        SETTINGS_FILE: render_settings(settings).encode(),
+        IGNORE_FILE: IGNORED,
+        **{f"{WORKFLOW_DIR}/{path}": data for path, data in files.items()},
+    }
+    _build_aside(folder, record, committed, author)
+    return folder
+
+
+def _settings(choices: Choices) -> Settings:
+    """Raises Usage naming the option that cannot be."""
+    try:
+        return Settings(model=choices.model, base_url=choices.base_url)
+    except ValidationError as error:
+        option = str(error.errors()[0]["loc"][0]).replace("_", "-")
+        raise Usage(f"--{option} cannot be used: {first_problem(error)}") from error
+
+
+def _build_aside(folder: Path, record: Record, files: dict[str, bytes], author: Person) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".autoresearch-", dir=folder.parent))
+    try:
+        ledger = GitLedger.create(aside, CLOCK)
+        ledger.append(record, files, after="", author=author, extra=tuple(files))
+        ledger.close()
+        aside.chmod(0o777 & ~_umask())
+        aside.rename(folder)
+    except LedgerError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise LedgerError(f"no project was made: {error}") from error
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _refuse_place(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Usage(
+            f"{folder} exists and is not empty; name another directory: autoresearch start PROPOSAL DIR"
+        )
+    outer = next((parent for parent in folder.parents if parent.is_dir()), folder.parent)
+    inside = subprocess.run(
+        ["git", "rev-parse", "--show-toplevel"], cwd=outer, capture_output=True, text=True, check=False
+    )
+    if inside.returncode != 0:
+        return
+    # With the slash, for a pattern that names directories only: this one does not exist yet.
+    ignored = subprocess.run(
+        ["git", "check-ignore", "-q", f"{folder}/"], cwd=outer, capture_output=True, check=False
+    )
+    if ignored.returncode != 0:
+        top = Path(inside.stdout.strip())
+        inner = folder.resolve().relative_to(top)
+        raise Usage(
+            f"{folder} is inside the git repository {top}, which does not ignore it\n"
+            f"name a directory outside, or: echo {quote(f'/{inner}/')} >> {quote(f'{top}/.gitignore')}"
+        )
+
+
+def _workflow_files(chosen: Path | None) -> dict[str, bytes]:
+    """workflow.yaml and its prompts, by path below `workflow/`. Prompts that a person's own
+    workflow lacks come from the standard one.
+    """
+    standard = assets.workflows() / "standard"
+    files = {"workflow.yaml": (standard / "workflow.yaml").read_bytes()}
+    files |= {
+        f"prompts/{path.name}": path.read_bytes() for path in sorted((standard / "prompts").glob("*.md"))
+    }
+    if chosen is not None:
+        try:
+            files["workflow.yaml"] = chosen.read_bytes()
+            own = sorted((chosen.parent / "prompts").glob("*.md"))
+            files |= {f"prompts/{path.name}": path.read_bytes() for path in own}
+        except OSError as error:
+            raise InvalidInput(f"{error.filename}: {error.strerror}") from error
+    workflow = parse_workflow(files["workflow.yaml"].decode(errors="replace"), str(chosen or "workflow.yaml"))
+    missing = {step.prompt for step in workflow.steps.values() if step.prompt} - set(files)
+    if missing:
+        raise InvalidInput(f"the workflow names {', '.join(sorted(missing))}, which is not beside it")
+    return files
+
+
+def _reference(name: str, files: dict[str, bytes]) -> WorkflowRef:
+    digests = {path: sha256(data) for path, data in files.items()}
+    return WorkflowRef(name=name, sha256=digest_of(dict(digests)), files=digests)
+
+
+def _first_line(text: str) -> str:
+    """A free-form proposal is titled by its first line of text."""
+    return next((line.lstrip("# ").strip() for line in text.splitlines() if line.strip(" #")), "untitled")

@@ -1,0 +1,121 @@
+"""`start`, `run`, `review`, `approve`, `reject`, `report`: going on with a project."""
+
+import os
+from pathlib import Path
+from typing import Literal, cast
+
+from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.stderr_progress import StderrProgress
+from autoresearch.adapters.terminal import Preset, TerminalReviewer
+from autoresearch.cli.desk import refuse_foreign_changes
+from autoresearch.cli.identity import git_identity
+from autoresearch.cli.output import say
+from autoresearch.cli.wiring import (
+    CLOCK,
+    build_driver,
+    docker_sandbox,
+    first_proposal,
+    open_project,
+    writes_by_model,
+)
+from autoresearch.errors import InvalidInput
+from autoresearch.records import Report, Reviewer
+from autoresearch.reporting.status_page import status as status_of
+
+
+def go_on(folder: Path, *, plain: bool) -> None:
+    """To the end, or to whatever has to be decided or mended first."""
+    from autoresearch.driver import ended_badly
+
+    ledger = open_for_work(folder)
+    driver = build_driver(
+        ledger, person(ledger, None, plain=plain), StderrProgress(CLOCK, os.environ), docker_sandbox
+    )
+    ending = driver.run()
+    say_what_next(ledger)
+    bad = ended_badly(ending)
+    if bad is not None:
+        raise bad
+
+
+def decide(folder: Path, decision: str | None, reason: str, *, plain: bool) -> None:
+    """The pending gate, and nothing after it."""
+    ledger = open_for_work(folder)
+    if status_of(ledger.entries()).state != "waiting":
+        raise InvalidInput("no gate is waiting for a decision; see: autoresearch status")
+    preset = Preset(cast("Literal['approve', 'reject']", decision), reason) if decision else None
+    driver = build_driver(
+        ledger, person(ledger, preset, plain=plain), StderrProgress(CLOCK, os.environ), docker_sandbox
+    )
+    if driver.decide_once():
+        say("recorded; go on with: autoresearch run")
+
+
+def build_report(folder: Path) -> None:
+    """Write report/ in the work tree, ignored by git: the one on record, or every attempt as things stand."""
+    from autoresearch.driver import current_cycle
+    from autoresearch.reporting.report import build
+    from autoresearch.vouched import reader
+
+    ledger = open_project(folder)
+    entries = ledger.entries()
+    last = next(entry for entry in reversed(entries) if entry.record.kind != "config")
+    if isinstance(last.record.body, Report):
+        read = reader(ledger)
+        pages = {ref.path: read(last, ref.path) for ref in last.record.body.pages}
+    else:
+        pages = build(entries, reader(ledger), cycle=current_cycle(entries))
+    target = ledger.root / "report"
+    if target.is_symlink():
+        raise InvalidInput(
+            f"{target} is a link; remove it, since the report would be written where it points"
+        )
+    for path, data in pages.items():
+        place = target / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        print(os.path.relpath(place))
+
+
+def open_for_work(folder: Path) -> GitLedger:
+    """The ledger, mended after a crash, with nothing in its work tree that is nobody's to change."""
+    ledger = open_project(folder)
+    with ledger.lock():
+        ledger.mend()
+        refuse_foreign_changes(ledger, by_model=writes_by_model(ledger))
+    if first_proposal(ledger).demonstration:
+        raise InvalidInput(
+            "this project is a demonstration: its gates were answered by a script, so no person can take it over\n"
+            "make your own from its proposal: autoresearch start proposal.md DIR"
+        )
+    return ledger
+
+
+def person(ledger: GitLedger, preset: Preset | None, *, plain: bool) -> TerminalReviewer:
+    return TerminalReviewer(
+        Reviewer(person=git_identity(ledger.root)),
+        CLOCK,
+        plain=plain,
+        preset=preset,
+        come_back=command(ledger, "review"),
+    )
+
+
+def command(ledger: GitLedger, name: str) -> str:
+    """`autoresearch NAME`, as it has to be typed from here."""
+    here = os.path.relpath(ledger.root)
+    return f"autoresearch {name}" if here == "." else f"autoresearch -C {here} {name}"
+
+
+def say_what_next(ledger: GitLedger) -> None:
+    rows = [
+        ("report", "the report, in report/report.html"),
+        ("log", "who decided what, and when"),
+        ("replay", "derive every record again, offline"),
+        ("verify", "check the history"),
+    ]
+    commands = [(command(ledger, name), what) for name, what in rows]
+    width = max(len(typed) for typed, _ in commands)
+    say("")
+    for typed, what in commands:
+        say(f"{typed:<{width}}   {what}")

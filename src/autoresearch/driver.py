@@ -1,0 +1,289 @@
+"""Go on with a project: walk the graph, ask the person at a gate, record, walk again.
+
+The lock is held while machines work and not while a person reads; a decision counts
+only if the ledger is still where it was when the gate opened.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from autoresearch.errors import AuthorNeeded, AutoresearchError, InvalidInput, Pending, Rejected, Stale
+from autoresearch.gates import (
+    acceptance_record,
+    acceptance_view,
+    approval_record,
+    approval_view,
+    bundle_for,
+    subject_for,
+)
+from autoresearch.graph import CycleEnded, OpenGate, walk
+from autoresearch.layout import PROPOSAL_FILE
+from autoresearch.nodes import NewProposalNeeded, Nodes
+from autoresearch.ports import Clock, Entry, Ledger, Progress, ReviewPort, Sandbox
+from autoresearch.proposal import parse_proposal
+from autoresearch.records import HUMAN as MADE_BY_PERSON
+from autoresearch.records import (
+    Acceptance,
+    Approval,
+    Config,
+    Kind,
+    Proposal,
+    Record,
+    Result,
+    Reviewer,
+    Settings,
+    body_as,
+    sha256,
+)
+from autoresearch.settings_in_force import proposal_in_force, settings_in_force
+from autoresearch.steps.situation import Situation
+from autoresearch.workflow import Workflow
+
+Standing = Literal["accepted", "rejected", "terminated"]
+
+
+class Desk(Protocol):
+    """What the person wrote outside the gates: the proposal and the settings, as they are now."""
+
+    def proposal(self) -> str:
+        """The text of proposal.md. Raises InvalidInput if it does not parse."""
+        ...
+
+    def offer_edit(self, why: str) -> bool:
+        """At a terminal, open the proposal in an editor; True if the person did edit."""
+        ...
+
+    def settings(self, in_force: Settings) -> tuple[Settings, str, bytes] | None:
+        """(new settings, diff, the file's bytes) once the person confirmed a changed file;
+        None if it says the same. Raises Pending without a terminal.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Ending:
+    standing: Standing
+    entry: Entry
+    """The record that ended the project's last cycle."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    ledger: Ledger
+    lock: Callable[[], AbstractContextManager[None]]
+    workflow: Workflow
+    nodes: Nodes
+    sandbox: Callable[[], Sandbox]
+    reviewer: ReviewPort
+    desk: Desk
+    progress: Progress
+    clock: Clock
+
+    def run(self) -> Ending:
+        """Go on until the end, a gate that stays open, or an error. Raises Pending, Rejected, …"""
+        while True:
+            with self.lock():
+                self._take_in_settings()
+                try:
+                    stop = self._walk()
+                except NewProposalNeeded as needed:
+                    self._take_in_proposal(needed)
+                    continue
+                head = self.ledger.head()
+            if isinstance(stop, OpenGate):
+                self._ask(stop, head)
+                continue
+            ending = self._ending()
+            if ending is not None:
+                return ending
+
+    def decide_once(self) -> bool:
+        """Open the gate that waits and record the decision; False if none waits."""
+        with self.lock():
+            stop = self._walk()
+            head = self.ledger.head()
+        if isinstance(stop, OpenGate):
+            self._ask(stop, head)
+        return isinstance(stop, OpenGate)
+
+    # -------------------------------------------------------------------- walk
+
+    def _walk(self) -> OpenGate | CycleEnded:
+        history = self.ledger.entries()
+        cycle, settings = current_cycle(history), settings_in_force(history)
+        attempts = [entry.record.attempt for entry in history if entry.record.cycle == cycle]
+        if not attempts and cycle > settings.max_cycles:
+            raise AutoresearchError(
+                f"the project has used its {settings.max_cycles} cycles; raise max_cycles in autoresearch.toml "
+                "and go on with: autoresearch run"
+            )
+        return walk(self.workflow, self.nodes, cycle, max([settings.max_attempts, *attempts]))
+
+    def _ending(self) -> Ending | None:
+        """None: a follow-up cycle begins."""
+        history = self.ledger.entries()
+        decisions = [entry for entry in history if entry.record.kind in ("approval", "acceptance")]
+        entry = decisions[-1]
+        body = entry.record.body
+        if isinstance(body, Approval):
+            return Ending("terminated", entry)
+        decision = body_as(entry.record, Acceptance).decision
+        if decision == "follow-up":
+            return None
+        return Ending("rejected" if decision == "reject" else "accepted", entry)
+
+    # ------------------------------------------------------------------- gates
+
+    def _ask(self, gate: OpenGate, head: str) -> None:
+        """Show the gate, without the lock, and record the decision if the ledger is still at `head`.
+
+        `head` is where the walk found the gate open: read any later, somebody else's
+        decision could stand there already, and theirs and this one would both count.
+        """
+        at = self.nodes.situation(gate.step, gate.state)
+        reviewer = self.reviewer.identity()
+        self.progress.say(f"gate: {gate.step}, cycle {at.cycle}, attempt {at.attempt}")
+        if self.workflow.steps[gate.step].kind == "approval":
+            record, files = self._ask_approval(at, head, reviewer)
+        else:
+            record, files = self._ask_acceptance(at, head, reviewer), {}
+        began = self.clock.monotonic()
+        with self.lock():
+            if self.ledger.head() != head:
+                raise Stale("somebody else decided meanwhile; look with: autoresearch log")
+            entry = self.ledger.append(record, files, after=head, author=reviewer.person)
+        self.progress.recorded(entry, self.clock.monotonic() - began)
+
+    def _ask_approval(self, at: Situation, head: str, reviewer: Reviewer) -> tuple[Record, dict[str, bytes]]:
+        bundle = bundle_for(at, self.sandbox().isolation(), head)
+        answer = self.reviewer.approve(approval_view(at, bundle, reviewer))
+        return approval_record(at, bundle, answer, reviewer)
+
+    def _ask_acceptance(self, at: Situation, head: str, reviewer: Reviewer) -> Record:
+        subject = subject_for(at, head)
+        answer = self.reviewer.accept(acceptance_view(at, subject, reviewer))
+        return acceptance_record(at, subject, answer, reviewer)
+
+    # ------------------------------------------------- what the person wrote
+
+    def _take_in_settings(self) -> None:
+        history = self.ledger.entries()
+        last = history[-1].record.body
+        if isinstance(last, Approval) and last.decision == "approve":
+            return  # a record now would void the approval; the settings wait for the run
+        changed = self.desk.settings(settings_in_force(history))
+        if changed is None:
+            return
+        settings, diff, text = changed
+        place = history[-1].record
+        number = sum(entry.record.kind == "config" for entry in history) + 1
+        reviewer = self.reviewer.identity()
+        record = Record(
+            kind="config", cycle=place.cycle, attempt=place.attempt, step=f"config-{number}",
+            parent=history[-1].digest, inputs={}, made_by=MADE_BY_PERSON,
+            body=Config(settings=settings, diff=diff, reviewer=reviewer),
+        )  # fmt: skip
+        files = {"autoresearch.toml": text}
+        entry = self.ledger.append(
+            record, files, after=self.ledger.head(), author=reviewer.person, extra=tuple(files)
+        )
+        self.progress.recorded(entry, 0.0)
+
+    def _take_in_proposal(self, needed: NewProposalNeeded) -> None:
+        history = self.ledger.entries()
+        in_force = proposal_in_force(history, needed.cycle, needed.attempt)
+        before = body_as(in_force.record, Proposal)
+        text = self.desk.proposal()
+        if text == before.text and self.desk.offer_edit(_why(needed)):
+            text = self.desk.proposal()
+        if text == before.text:
+            raise _unchanged(needed)
+        if needed.kind == "conclusion":
+            _refuse_late_changes(before.text, text)
+        in_force_now = settings_in_force(history)  # a record that holds settings sets them
+        body = before.model_copy(
+            update={"text": text, "text_sha256": sha256(text.encode()), "settings": in_force_now}
+        )
+        record = Record(
+            kind="proposal", cycle=needed.cycle, attempt=needed.attempt, step="start",
+            parent=history[-1].digest, inputs={}, made_by=MADE_BY_PERSON, body=body,
+        )  # fmt: skip
+        files = {PROPOSAL_FILE: text.encode()}
+        entry = self.ledger.append(
+            record,
+            files,
+            after=self.ledger.head(),
+            author=self.reviewer.identity().person,
+            extra=tuple(files),
+        )
+        self.progress.recorded(entry, 0.0)
+
+
+def current_cycle(entries: Sequence[Entry]) -> int:
+    """The cycle that is under way: the next one after a written-up follow-up."""
+    # Settings belong to no cycle: a change between two cycles does not reopen the first.
+    last = next(entry.record for entry in reversed(entries) if entry.record.kind != "config")
+    follow_up = any(
+        isinstance(entry.record.body, Acceptance) and entry.record.body.decision == "follow-up"
+        for entry in entries
+        if entry.record.cycle == last.cycle
+    )
+    return last.cycle + 1 if follow_up and last.kind == "report" else last.cycle
+
+
+SECTIONS: dict[Kind, str] = {
+    "ideas": "Question, Hypotheses or Rivals",
+    "plan": "Plan, Decision table or Experiment",
+    "conclusion": "Decision table (its wording)",
+}
+"""Where a person would change the proposal, by the step that has to be done again."""
+REWORDING = "decision-table"
+"""The one section that a conclusion reads; any other was frozen with the plan."""
+
+
+def _why(needed: NewProposalNeeded) -> str:
+    """Which section to look at, and the reason that was given."""
+    body = needed.because.record.body if needed.because else None
+    place = f"look at {PROPOSAL_FILE}, section {SECTIONS[needed.kind]}"
+    if isinstance(body, Result):
+        return f"the experiment ended as {body.status}: {body.why}; {place}"
+    if isinstance(body, Approval | Acceptance):
+        return f"{body.decision} by {body.reviewer.person.name}: {body.reason}; {place}"
+    return f"cycle {needed.cycle} starts from a changed {PROPOSAL_FILE}"
+
+
+def _refuse_late_changes(before: str, text: str) -> None:
+    """A revised conclusion may reword what the table says; what was run and predicted stays."""
+    try:
+        old = parse_proposal(before).section_digests
+    except InvalidInput:
+        return  # free-form: a model wrote the steps before, and no section of it was ever read
+    new = parse_proposal(text).section_digests
+    late = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n) and n != REWORDING)
+    if late:
+        raise InvalidInput(
+            f"{PROPOSAL_FILE}: section {', '.join(late)} has changed, but the experiment ran on it as it was\n"
+            "put it back and change the wording of the decision table only; a new experiment is the decision redo"
+        )
+
+
+def _unchanged(needed: NewProposalNeeded) -> AutoresearchError:
+    after_crash = needed.because is not None and needed.because.record.kind == "result"
+    if needed.because is None:
+        return Pending(f"{_why(needed)}; edit it, then: autoresearch run")
+    what = "crash" if after_crash else "rejection"
+    return AuthorNeeded(
+        f"{_why(needed)}\nnothing has changed since the {what}: edit {PROPOSAL_FILE}, then: autoresearch run",
+        after_crash=after_crash,
+    )
+
+
+def ended_badly(ending: Ending) -> Rejected | None:
+    """The error a finished but rejected project ends a command with (exit 5)."""
+    if ending.standing == "accepted":
+        return None
+    body = ending.entry.record.body
+    who = body.reviewer.person.name if isinstance(body, Approval | Acceptance) else "a person"
+    return Rejected(f"{ending.standing} by {who}; the report says so: autoresearch report")

@@ -1,0 +1,85 @@
+"""Everything that can go wrong, and the exit code it ends a command with.
+
+    AutoresearchError                 1   something failed; the message says what, why and what to type next
+    ├── InvalidInput                  1   a proposal, a workflow, a reply or a file is not what it must be
+    ├── Usage                         2   the command line makes no sense
+    ├── Pending                       3   a person has to decide and none could be asked
+    ├── BackEndMissing                4   a credential, an engine or an image is not there
+    ├── Rejected                      5   a person rejected; the run ends here
+    ├── AuthorNeeded                  5   model none: the person has to change proposal.md (1 after a crash)
+    ├── Stale                         6   somebody else moved the project on, or holds its lock
+    ├── LedgerError                   1   the history is not what this tool writes
+    ├── NotApproved                   1   the sandbox was asked to run something nobody approved
+    ├── SandboxFailed                 1   the machinery broke; this is never a result
+    └── ModelFailed                   1   no usable reply; nothing was recorded
+
+Machinery that fails raises one of these and leaves no record; only the
+experiment's own failures become results.
+"""
+
+from typing import ClassVar
+
+
+class AutoresearchError(Exception):
+    """A failure that a person can act on. The message is one or more plain lines."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InvalidInput(AutoresearchError):
+    """Outside input did not parse. The message names file, line and the nearest known word."""
+
+
+class Usage(AutoresearchError):
+    exit_code = 2
+
+
+class Pending(AutoresearchError):
+    """A gate stays open: no terminal, end of input, time-out or quit."""
+
+    exit_code = 3
+
+
+class BackEndMissing(AutoresearchError):
+    exit_code = 4
+
+
+class Rejected(AutoresearchError):
+    exit_code = 5
+
+
+class AuthorNeeded(AutoresearchError):
+    """The steps read the proposal (model none) and it has to change before work can go on."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, after_crash: bool = False) -> None:
+        super().__init__(message)
+        self.after_crash = after_crash
+
+
+class Stale(AutoresearchError):
+    exit_code = 6
+
+
+class LedgerError(AutoresearchError):
+    pass
+
+
+class NotApproved(AutoresearchError):
+    """Raised at the door of the sandbox. Names what differs from the approval."""
+
+
+class SandboxFailed(AutoresearchError):
+    pass
+
+
+class ModelFailed(AutoresearchError):
+    pass
+
+
+def exit_code(error: AutoresearchError) -> int:
+    """The process exit code of `error`."""
+    if isinstance(error, AuthorNeeded) and error.after_crash:
+        return 1
+    return error.exit_code

@@ -1,0 +1,1 @@
+"""Forecasts against what happened: scores, surprise, belief. Pure functions over records."""

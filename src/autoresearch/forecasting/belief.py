@@ -1,0 +1,98 @@
+"""How much a result may move a belief, and how much of that reaches the target.
+
+E is the outcome of the primary contrast, H the hypothesis. All of it is Bayes'
+rule on two probabilities; the judgement lies in `likelihoods`.
+"""
+
+import math
+from typing import Literal
+
+from autoresearch.records import Hypothesis, Outcome, ProxyCard
+
+MAX_LOG_RATIO = math.log(10)
+"""|L| per design, until somebody else has replicated it: more seeds of one design
+do not make its blind spots smaller."""
+
+Update = Literal["ok", "over", "under", "wrong-way"]
+
+
+def likelihoods(outcome: Outcome, hypothesis: Hypothesis) -> tuple[float, float]:
+    """(P(E|H), P(E|¬H)): .75 and .25 if H expects the outcome, .25 and .75 if it refutes H.
+
+    A judgement, not an estimate: a design of this size is taken to be right three times
+    in four, so that one run moves even odds to 3 : 1. An outcome that H says nothing
+    about, or names on both sides, is even (.5, .5) and moves nothing.
+    """
+    expected, refuting = outcome in hypothesis.expects, outcome in hypothesis.refuted_by
+    if expected == refuting:
+        return 0.5, 0.5
+    return (0.75, 0.25) if expected else (0.25, 0.75)
+
+
+def log_ratio(p_given: float, p_given_not: float) -> float:
+    """L = ln(P(E|H) / P(E|¬H)), held within ± ln 10. Zero if both are zero."""
+    if p_given == p_given_not:
+        return 0.0
+    if p_given == 0 or p_given_not == 0:
+        return -MAX_LOG_RATIO if p_given == 0 else MAX_LOG_RATIO
+    return max(-MAX_LOG_RATIO, min(MAX_LOG_RATIO, math.log(p_given / p_given_not)))
+
+
+def p_after(prior: float, p_given: float, p_given_not: float) -> float:
+    """Belief in H after E, by Bayes' rule with the capped ratio. 0 and 1 do not move."""
+    return _bayes(prior, math.exp(log_ratio(p_given, p_given_not)))
+
+
+def update_check(before: float, after: float, p_given: float, p_given_not: float) -> Update:
+    """Whether the step from `before` to `after` fits the evidence.
+
+    With Δ = logit(after) − logit(before): `wrong-way` if Δ and L have opposite signs and
+    |Δ| > .2; `over` if |Δ| > 1.5|L| + .2; `under` if |Δ| < .5|L| − .2; else `ok`. The
+    tolerances are starting values.
+    """
+    delta = 0.0 if before == after else _logit(after) - _logit(before)
+    ratio = log_ratio(p_given, p_given_not)
+    if delta * ratio < 0 and abs(delta) > 0.2:
+        return "wrong-way"
+    if abs(delta) > 1.5 * abs(ratio) + 0.2:
+        return "over"
+    return "under" if abs(delta) < 0.5 * abs(ratio) - 0.2 else "ok"
+
+
+def target_ratio(card: ProxyCard, p_given: float, p_given_not: float) -> float:
+    """Likelihood ratio that the proxy's result carries about the target's claim T.
+
+    H is the effect in the proxy, a = P(H|T), b = P(H|¬T), and E bears on T through H alone:
+    LR_T = [a·P(E|H) + (1 − a)·P(E|¬H)] / [b·P(E|H) + (1 − b)·P(E|¬H)].
+    It stays within `ratio_bounds`, however many seeds are run; a = b gives 1.
+    """
+    if p_given == p_given_not:
+        return 1.0
+    a, b = card.p_given_target, card.p_given_not
+    return (a * p_given + (1 - a) * p_given_not) / (b * p_given + (1 - b) * p_given_not)
+
+
+def ratio_bounds(card: ProxyCard) -> tuple[float, float]:
+    """(least, largest) ratio that any data from this proxy can carry about its target.
+
+    a/b if the effect is certain to be there, (1 − a)/(1 − b) if it is certain not to be.
+    `card.ceiling` looks at the first only: a proxy can say more by its absence.
+    """
+    a, b = card.p_given_target, card.p_given_not
+    ends = a / b, (1 - a) / (1 - b)
+    return min(ends), max(ends)
+
+
+def target_p_after(prior: float, card: ProxyCard, p_given: float, p_given_not: float) -> float:
+    """Belief in the target's claim after E."""
+    return _bayes(prior, target_ratio(card, p_given, p_given_not))
+
+
+def _bayes(prior: float, ratio: float) -> float:
+    return prior * ratio / (prior * ratio + (1 - prior))
+
+
+def _logit(p: float) -> float:
+    if p in (0, 1):
+        return math.inf if p else -math.inf
+    return math.log(p / (1 - p))

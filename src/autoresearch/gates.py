@@ -1,0 +1,232 @@
+"""What a gate shows and what its answer becomes: views and records, no terminal in sight.
+
+A gate binds content. `bundle_for` and `subject_for` say exactly what a person decides
+on; the digest of that is on the screen, is what they type, and is in the record.
+"""
+
+from collections.abc import Sequence
+
+from autoresearch.errors import Stale
+from autoresearch.layout import file_path
+from autoresearch.ports import (
+    AcceptanceAnswer,
+    AcceptanceView,
+    ApprovalAnswer,
+    ApprovalView,
+    Entry,
+)
+from autoresearch.records import (
+    HUMAN,
+    Acceptance,
+    Approval,
+    Bundle,
+    Check,
+    Conclusion,
+    Critique,
+    Isolation,
+    Kind,
+    Monitoring,
+    Plan,
+    Prediction,
+    Preflight,
+    Record,
+    Result,
+    Reviewer,
+    Subject,
+    digest_of,
+    file_ref,
+)
+from autoresearch.steps.check import all_forecasts
+from autoresearch.steps.situation import Situation
+
+
+def bundle_for(at: Situation, isolation: Isolation, head: str) -> Bundle:
+    plan = at.body(Plan)
+    return Bundle(
+        gate=at.step,
+        project=at.proposal_body().project,
+        cycle=at.cycle,
+        attempt=at.attempt,
+        ledger_head=head,
+        plan=at.entry("plan").digest,
+        prediction=at.entry("prediction").digest,
+        preflight=at.entry("preflight").digest,
+        files={ref.path: ref.sha256 for ref in plan.experiment},
+        isolation=isolation,
+        limits=plan.limits,
+    )
+
+
+def subject_for(at: Situation, head: str) -> Subject:
+    return Subject(
+        gate=at.step,
+        project=at.proposal_body().project,
+        cycle=at.cycle,
+        attempt=at.attempt,
+        ledger_head=head,
+        result=at.entry("result").digest,
+        check=at.entry("check").digest,
+        conclusion=at.entry("conclusion").digest,
+        monitoring=at.entry("monitoring").digest,
+    )
+
+
+def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer) -> ApprovalView:
+    plan_entry = at.entry("plan")
+    plan = at.body(Plan)
+    author = at.proposal_body().author
+    by_model = plan_entry.record.made_by.author == "agent"
+    return ApprovalView(
+        bundle=bundle,
+        title=at.proposal_body().title,
+        question=plan.question,
+        plan=plan,
+        critique=at.body(Critique),
+        prediction=at.body(Prediction),
+        preflight=at.body(Preflight),
+        files={ref.path: at.read(plan_entry, ref.path) for ref in plan.experiment},
+        previous_files=_previous_files(at),
+        history=_decisions(at),
+        author=author,
+        reviewer=reviewer.person,
+        ask_forecast=_ask_forecast(at, reviewer),
+        model=plan_entry.record.made_by.model if by_model else "none",
+        cost_usd=total_cost(at.history),
+        expected_trials=plan.trials_per_arm * len(plan.arms),
+    )
+
+
+def acceptance_view(at: Situation, subject: Subject, reviewer: Reviewer) -> AcceptanceView:
+    result = at.body(Result)
+    log = at.read(at.entry("result"), result.log.path).decode(errors="replace") if result.log else ""
+    return AcceptanceView(
+        subject=subject,
+        title=at.proposal_body().title,
+        plan=at.body(Plan),
+        forecasts=all_forecasts(at),
+        approval=at.body(Approval),
+        result=result,
+        check=at.body(Check),
+        conclusion=at.body(Conclusion),
+        monitoring=at.body(Monitoring),
+        critique=at.body(Critique),
+        log=log,
+        history=_decisions(at),
+        reviewer=reviewer.person,
+    )
+
+
+def approval_record(
+    at: Situation, bundle: Bundle, answer: ApprovalAnswer, reviewer: Reviewer
+) -> tuple[Record, dict[str, bytes]]:
+    """The record of an answer, and the edited files it vouches for."""
+    _require_shown(answer.shown, digest_of(bundle))
+    edited = {f"edited/{path}": data for path, data in answer.edited_files.items()}
+    body = Approval(
+        decision=answer.decision,
+        reviewer=reviewer,
+        bundle=bundle,
+        shown=answer.shown,
+        reason=answer.reason,
+        forecasts=list(answer.forecasts),
+        forecasts_skipped=answer.forecasts_skipped,
+        attention=answer.attention,
+        edited=answer.edited,
+        edited_files=[file_ref(path, data) for path, data in sorted(edited.items())],
+    )
+    record = _record(at, body, ("critique", "plan", "prediction", "preflight"))
+    return record, {file_path(record, ref): edited[ref.path] for ref in body.edited_files}
+
+
+def acceptance_record(
+    at: Situation, subject: Subject, answer: AcceptanceAnswer, reviewer: Reviewer
+) -> Record:
+    _require_shown(answer.shown, digest_of(subject))
+    claims = [claim.id for claim in at.body(Conclusion).claims]
+    verdicts = {name: answer.claims[name] for name in claims}
+    body = Acceptance(
+        decision=answer.decision,
+        reviewer=reviewer,
+        subject=subject,
+        shown=answer.shown,
+        claims=verdicts,
+        reason=answer.reason,
+        attention=answer.attention,
+    )
+    return _record(at, body, ("result", "check", "conclusion", "monitoring"))
+
+
+def total_cost(history: Sequence[Entry]) -> str:
+    """The sum of all recorded costs in USD; `unknown` as soon as one is."""
+    from decimal import Decimal
+
+    costs = [entry.record.made_by.cost_usd for entry in history]
+    return "unknown" if "unknown" in costs else str(sum((Decimal(cost) for cost in costs), Decimal(0)))
+
+
+def _record(at: Situation, body: Approval | Acceptance, inputs: Sequence[Kind]) -> Record:
+    return Record(
+        kind=body.kind, cycle=at.cycle, attempt=at.attempt, step=at.step, parent=at.history[-1].digest,
+        inputs=at.digests(*inputs), made_by=HUMAN, body=body,
+    )  # fmt: skip
+
+
+def _require_shown(shown: str, digest: str) -> None:
+    if shown != digest:
+        raise Stale(
+            "the decision was made on something else than what is pending now; look again with: autoresearch review"
+        )
+
+
+def _ask_forecast(at: Situation, reviewer: Reviewer) -> bool:
+    """Nobody is asked for what they have already predicted, nor again for the same comparison.
+
+    Nor in `demo`, which is to be seen with few answers; its forecasts are the example's.
+    """
+    made_by = at.entry("prediction").record.made_by
+    proposal = at.proposal_body()
+    own = made_by.author == "person" and (reviewer.person == proposal.author or proposal.example is not None)
+    carried = at.body(Prediction).carried_from is not None
+    return reviewer.is_person and not own and not carried and not _forecast_before(at, reviewer)
+
+
+def _forecast_before(at: Situation, reviewer: Reviewer) -> bool:
+    """Asked at an earlier gate of this cycle on the same prediction, e.g. before a run was lost."""
+    prediction = at.entry("prediction").digest
+    return any(
+        isinstance(body := entry.record.body, Approval)
+        and entry.record.cycle == at.cycle
+        and body.bundle.prediction == prediction
+        and body.reviewer.person == reviewer.person
+        for entry in at.history
+    )
+
+
+def _previous_files(at: Situation) -> dict[str, bytes]:
+    """The experiment as it stood at the last decision of this cycle."""
+    decided = [e for e in at.history if e.record.kind == "approval" and e.record.cycle == at.cycle]
+    if not decided:
+        return {}
+    last = decided[-1].record.body
+    plans = [e for e in at.history if isinstance(last, Approval) and e.digest == last.bundle.plan]
+    plan = plans[0].record.body if plans else None
+    return (
+        {ref.path: at.read(plans[0], ref.path) for ref in plan.experiment} if isinstance(plan, Plan) else {}
+    )
+
+
+def _decisions(at: Situation) -> list[str]:
+    """What happened in this cycle so far that a reviewer should know, a line each."""
+    lines = []
+    for entry in at.history:
+        body = entry.record.body
+        if entry.record.cycle != at.cycle or not isinstance(body, Approval | Acceptance | Result):
+            continue
+        where = f"attempt {entry.record.attempt}"
+        if isinstance(body, Result):
+            lines.append(
+                f"{where}: {body.status} after {body.trials_completed} of {body.trials_issued} trials: {body.why}"
+            )
+        elif body.decision not in ("approve", "accept"):
+            lines.append(f"{where}: {body.decision} by {body.reviewer.person.name}: {body.reason}")
+    return lines

@@ -1,0 +1,1 @@
+"""Rules over records: pure functions that say what is wrong, and never decide."""

@@ -1,0 +1,392 @@
+"""What the graph needs from the outside: one Protocol per noun.
+
+Real adapters live in `adapters/`, doubles in `testing.py`; both pass the same
+conformance checks. Clock, randomness and terminal come in through here too,
+so nothing in a test needs patching.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from autoresearch.records import (
+    AcceptDecision,
+    Approval,
+    ApproveDecision,
+    Attention,
+    Bundle,
+    Check,
+    ClaimVerdict,
+    Conclusion,
+    Critique,
+    Forecast,
+    HostFacts,
+    Isolation,
+    Monitoring,
+    Person,
+    Plan,
+    PlanDraft,
+    Prediction,
+    Preflight,
+    Record,
+    ResourceLimits,
+    Result,
+    Reviewer,
+    Subject,
+    Tokens,
+    TrialSpec,
+)
+
+# ------------------------------------------------------------- clock, chance
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time, with a time zone."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds, for durations only."""
+        ...
+
+
+class Entropy(Protocol):
+    def token_hex(self, size: int) -> str:
+        """`size` random bytes in hex."""
+        ...
+
+
+# --------------------------------------------------------------------- ledger
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record of the ledger, with the commit that holds it."""
+
+    record: Record
+    digest: str
+    commit: str
+    """40 hex digits."""
+    when: datetime
+    author: Person
+
+    @property
+    def place(self) -> str:
+        """The attempt's directory, e.g. `cycles/01/attempt-1`."""
+        return attempt_dir(self.record.cycle, self.record.attempt)
+
+
+def attempt_dir(cycle: int, attempt: int) -> str:
+    return f"{cycle_dir(cycle)}/attempt-{attempt}"
+
+
+def cycle_dir(cycle: int) -> str:
+    return f"cycles/{cycle:02d}"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as git has it, before anybody believes its message."""
+
+    id: str
+    parents: tuple[str, ...]
+    author: Person
+    when: datetime
+    message: str
+
+
+class History(Protocol):
+    """The same history, read without believing it: what `verify` works on."""
+
+    def commits(self) -> Sequence[Commit]:
+        """First-parent history, oldest first."""
+        ...
+
+    def read(self, path: str, commit: str) -> bytes: ...
+
+    def changed_paths(self, commit: Commit) -> Mapping[str, str]:
+        """Path → git status letter, against the first parent."""
+        ...
+
+    def modes(self, commit: str) -> Mapping[str, str]:
+        """Path → mode of every file of a commit."""
+        ...
+
+    def oddities(self) -> Sequence[str]:
+        """What the repository's own check finds, and what would make it show another history."""
+        ...
+
+    def stored(self, sha256: str) -> bytes | None: ...
+
+
+class Ledger(Protocol):
+    """The project's history, read as the sequence of its records."""
+
+    def entries(self) -> Sequence[Entry]:
+        """All records, oldest first. Raises LedgerError for a history this tool did not write."""
+        ...
+
+    def head(self) -> str:
+        """The branch's commit id."""
+        ...
+
+    def append(
+        self,
+        record: Record,
+        files: Mapping[str, bytes],
+        *,
+        after: str,
+        author: Person,
+        extra: Sequence[str] = (),
+    ) -> Entry:
+        """Commit `record` with `files` (repository path → bytes) as the child of commit `after`.
+
+        Raises Stale if the branch is no longer at `after`; nothing is changed then.
+        """
+        ...
+
+    def read(self, path: str, commit: str) -> bytes:
+        """The bytes of `path` (from the repository's root) as of `commit`. Raises LedgerError."""
+        ...
+
+    def stored(self, sha256: str) -> bytes | None:
+        """A file that was too large to commit, by digest; None in a clone without it."""
+        ...
+
+    def note(self, key: str, data: bytes) -> None:
+        """Keep `data` in the journal, durably, until its record exists."""
+        ...
+
+    def noted(self, key: str) -> bytes | None: ...
+
+    def forget(self, key: str) -> None: ...
+
+
+# -------------------------------------------------------------------- sandbox
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that goes into a sandbox, in the bytes that go in."""
+
+    run_id: str
+    """Deterministic; names containers and volumes."""
+    files: Mapping[str, bytes]
+    """Path below the job's input directory → bytes: the plan's `experiment/…` files."""
+    trials: Sequence[TrialSpec]
+    config: Mapping[str, object]
+    limits: ResourceLimits
+
+
+@dataclass(frozen=True)
+class Warrant:
+    """Why a job may run: the approval, and the run record that consumed it."""
+
+    project: Record
+    """The project's first record, kind proposal."""
+    plan: Record
+    approval: Entry
+    run: Entry
+    purpose: Literal["run", "recheck"] = "run"
+
+
+@dataclass(frozen=True)
+class JobState:
+    phase: Literal["running", "ended", "absent"]
+    trials_done: int = 0
+    """As the harness reports it; self-reported, for progress only."""
+    elapsed_seconds: float = 0.0
+    memory_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a finished job left, read after its death."""
+
+    facts: HostFacts
+    files: Mapping[str, bytes]
+    """`trials.jsonl`, `arrays/…` and `artifacts/…`, filtered."""
+    log: bytes
+    log_truncated: bool
+    refused: Sequence[str] = ()
+    """Outputs that were not taken, each with the reason."""
+
+
+class Sandbox(Protocol):
+    """Runs approved bytes, isolated. `submit`, then `poll` until ended, then `collect`, `remove`."""
+
+    def isolation(self) -> Isolation:
+        """What a job would run in now. Raises BackEndMissing with the mend."""
+        ...
+
+    def check_limits(self, limits: ResourceLimits) -> None:
+        """Raises InvalidInput naming the limit that this machine cannot give."""
+        ...
+
+    def submit(self, job: Job, warrant: Warrant) -> None:
+        """Start `job`. Calls the door first: raises NotApproved and creates nothing unless
+        the warrant covers exactly these bytes. Raises SandboxFailed if the engine fails.
+        """
+        ...
+
+    def poll(self, run_id: str) -> JobState: ...
+
+    def collect(self, run_id: str, limits: ResourceLimits) -> Collected:
+        """Read the outputs of an ended job. Raises SandboxFailed."""
+        ...
+
+    def remove(self, run_id: str) -> None:
+        """Kill and delete everything of this job. Nothing happens if there is nothing."""
+        ...
+
+
+# ---------------------------------------------------------------------- model
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Request(Generic[Reply]):
+    """One question to a model: a rendered prompt and the type its answer must have."""
+
+    step: str
+    system: str
+    prompt: str
+    reply_type: type[Reply]
+
+
+@dataclass(frozen=True)
+class Exchange(Generic[Reply]):
+    """What was asked and what came back. `record` is what is committed."""
+
+    reply: Reply
+    model: str
+    tokens: Tokens
+    cost_usd: str
+    """A decimal, or `unknown`."""
+    record: bytes
+    """JSON of request, reply, usage, request id and timing; no headers, no secrets."""
+
+
+class Model(Protocol):
+    @property
+    def name(self) -> str:
+        """As it stands in trailers, e.g. `claude-…`."""
+        ...
+
+    def ask(self, request: Request[Reply]) -> Exchange[Reply]:
+        """Raises ModelFailed if no valid reply came, BackEndMissing without a credential."""
+        ...
+
+
+# ------------------------------------------------------------------- reviewer
+
+
+@dataclass(frozen=True)
+class ApprovalView:
+    """Everything the approve gate shows."""
+
+    bundle: Bundle
+    title: str
+    question: str
+    plan: Plan
+    critique: Critique
+    prediction: Prediction
+    preflight: Preflight
+    files: Mapping[str, bytes]
+    """The experiment's files as they would run."""
+    previous_files: Mapping[str, bytes]
+    """As last approved or refused; empty at the first gate."""
+    history: Sequence[str]
+    """One line per earlier decision or loss in this cycle, oldest first."""
+    author: Person
+    """Who wrote the proposal."""
+    reviewer: Person
+    """Who is asked now."""
+    ask_forecast: bool
+    """Ask for the reviewer's own forecast first."""
+    model: str
+    cost_usd: str
+    expected_trials: int
+
+
+@dataclass(frozen=True)
+class ApprovalAnswer:
+    decision: ApproveDecision
+    shown: str
+    """Digest of the bundle that was on the screen."""
+    reason: str
+    attention: Attention
+    forecasts: Sequence[Forecast] = ()
+    forecasts_skipped: bool = False
+    edited: PlanDraft | None = None
+    edited_files: Mapping[str, bytes] = field(default_factory=dict)
+    """Paths as in `ApprovalView.files`."""
+
+
+@dataclass(frozen=True)
+class AcceptanceView:
+    """Everything the accept gate shows."""
+
+    subject: Subject
+    title: str
+    plan: Plan
+    forecasts: Sequence[Forecast]
+    """The author's and the reviewer's."""
+    approval: Approval
+    result: Result
+    check: Check
+    conclusion: Conclusion
+    monitoring: Monitoring
+    critique: Critique
+    log: str
+    history: Sequence[str]
+    reviewer: Person
+
+
+@dataclass(frozen=True)
+class AcceptanceAnswer:
+    decision: AcceptDecision
+    shown: str
+    claims: Mapping[str, ClaimVerdict]
+    reason: str
+    attention: Attention
+
+
+class ReviewPort(Protocol):
+    """A person at a gate. Every method raises Pending rather than decide without one."""
+
+    def identity(self) -> Reviewer: ...
+
+    def approve(self, view: ApprovalView) -> ApprovalAnswer: ...
+
+    def accept(self, view: AcceptanceView) -> AcceptanceAnswer: ...
+
+    def confirm_settings(self, diff: str) -> bool:
+        """Show the diff of `autoresearch.toml`; True if the person confirms it by typing."""
+        ...
+
+
+# ------------------------------------------------------------------- progress
+
+
+class Progress(Protocol):
+    """Where a person sees that work goes on. Standard error, or nowhere."""
+
+    def step(self, step: str, cycle: int, attempt: int) -> None:
+        """A step begins."""
+        ...
+
+    def recorded(self, entry: Entry, seconds: float) -> None:
+        """A record was committed."""
+        ...
+
+    def trials(self, state: JobState, total: int, limits: ResourceLimits) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+Sleep = Callable[[float], None]

@@ -1,0 +1,190 @@
+"""Prompt files: load, digest and render strictly, with data fenced off.
+
+A prompt is a Jinja template that sees the variables of `VARIABLES` and no
+others; a misspelt one stops the run. Whatever somebody else wrote (proposal,
+records, logs, reasons) can enter only through `block(name, text, cap)`: a
+template that prints it bare is refused.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoresearch.errors import InvalidInput
+from autoresearch.records import Body, Kind, Record, sha256
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
+
+VARIABLES = ("proposal", "records", "feedback", "step", "cycle", "attempt", "schema_notes")
+"""proposal: text · records: list of {kind, attempt, json} · feedback: list of {from, decision,
+reason} · step, cycle, attempt · schema_notes: the reply's schema, written by this package."""
+
+SEES: dict[str, tuple[Kind, ...]] = {
+    "ideate": (),
+    "critique": ("ideas",),
+    "plan": ("ideas", "critique"),
+    "predict": ("ideas", "critique", "plan"),
+    "conclude": ("ideas", "critique", "plan", "prediction", "result", "check"),
+    "writeup": (
+        "ideas", "critique", "plan", "prediction", "result", "check",
+        "conclusion", "monitoring", "acceptance",
+    ),
+}  # fmt: skip
+"""Kinds of record whose text a step may see. Nothing before the run sees a forecast, so no
+plan can be steered towards one."""
+
+MAX_PROMPT_BYTES = 200_000
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt file."""
+
+    name: str
+    """As it stands in messages, e.g. `prompts/plan.md`."""
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.text.encode())
+
+
+def load_prompt(path: Path, name: str | None = None) -> Prompt:
+    """Raises InvalidInput if the file is missing, too large or not UTF-8."""
+    name = name or str(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"prompt {name} cannot be read: {error.strerror}") from error
+    return parse_prompt(data, name)
+
+
+def parse_prompt(data: bytes, name: str) -> Prompt:
+    if len(data) > MAX_PROMPT_BYTES:
+        raise InvalidInput(f"prompt {name} has {len(data)} bytes; at most {MAX_PROMPT_BYTES} are read")
+    try:
+        return Prompt(name, data.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"prompt {name} is not UTF-8: byte {error.start}") from error
+
+
+def records_for(step: str, records: Iterable[Record]) -> list[dict[str, object]]:
+    """The `records` variable of `step`: in order, the bodies of only those kinds that it may see."""
+    kinds = SEES.get(step, ())
+    return [
+        {"kind": record.kind, "attempt": record.attempt, "json": _readable(record.body)}
+        for record in records
+        if record.kind in kinds
+    ]
+
+
+def file_items(files: Mapping[str, bytes], attempt: int) -> list[dict[str, object]]:
+    """The experiment's files as further items of `records`: their path is the kind."""
+    return [
+        {"kind": path, "attempt": attempt, "json": data.decode("utf-8", "replace")}
+        for path, data in sorted(files.items())
+    ]
+
+
+def _readable(body: Body) -> str:
+    return json.dumps(body.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
+
+
+# ----------------------------------------------------------------------- data
+
+
+class Fenced(str):
+    """Text that may stand in a prompt as it is: a data block, or this package's own words."""
+
+    __slots__ = ()
+
+
+_DELIMITER = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_WORD = re.compile(r"[\w.:/ -]{1,120}")
+"""A name or a number: short, one line, nothing a tag could be made of."""
+
+
+def data_block(name: str, text: str, cap: int) -> str:
+    r"""`text` between `<data>` tags, at most about `cap` characters of it, head and tail kept.
+
+    Nothing inside can close the block: the tag's own opening bracket is escaped
+    wherever it would begin one. Control characters become `\x..`.
+    """
+    if not _WORD.fullmatch(name):
+        raise InvalidInput(f"a data block's name is a plain name, not {name!r}")
+    text = text.replace("\r\n", "\n").encode("utf-8", "replace").decode()
+    text = _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", cut(text, cap))
+    return Fenced(f'<data name="{name}">\n{_DELIMITER.sub("&lt;", text).rstrip()}\n</data>')
+
+
+def cut(text: str, cap: int) -> str:
+    """At most `cap` characters: the first two thirds and the last third, saying what was left out."""
+    if len(text) <= cap:
+        return text
+    head = cap * 2 // 3
+    tail = cap - head
+    return f"{text[:head]}\n[{len(text) - cap} characters left out]\n{text[len(text) - tail :]}"
+
+
+# --------------------------------------------------------------------- render
+
+
+def render(template_text: str, context: Mapping[str, object], *, name: str = "prompt") -> str:
+    """The prompt with its variables filled in.
+
+    Raises InvalidInput naming the file, the variable and the known ones, for one that
+    is not in `context`, for a template that does not parse, and for bare data.
+    """
+    from jinja2 import TemplateError, TemplateSyntaxError, meta
+
+    environment = _environment(name)
+    try:
+        tree = environment.parse(template_text)
+        _refuse_unknown(meta.find_undeclared_variables(tree) - {"block"}, context, name)
+        own = {"schema_notes": Fenced(context["schema_notes"])} if "schema_notes" in context else {}
+        return environment.from_string(template_text).render({**context, **own})
+    except TemplateSyntaxError as error:
+        raise InvalidInput(f"prompt {name} line {error.lineno}: {error.message}") from error
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        raise InvalidInput(
+            f"prompt {name} cannot be rendered: {error}; known variables: {', '.join(sorted(context))}"
+        ) from error
+
+
+def _environment(name: str) -> "SandboxedEnvironment":
+    from jinja2 import DictLoader, StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    def only_fenced(value: Any) -> Any:
+        if isinstance(value, (Fenced, int, StrictUndefined)) or _WORD.fullmatch(str(value)):
+            return value
+        raise InvalidInput(
+            f"prompt {name} prints data bare ({str(value)[:40]!r}); write {{{{ block('NAME', VARIABLE, 20000) }}}}"
+        )
+
+    environment = SandboxedEnvironment(  # plain text for a model: HTML escaping would only garble it
+        undefined=StrictUndefined,
+        finalize=only_fenced,
+        loader=DictLoader({}),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.globals["block"] = data_block
+    return environment
+
+
+def _refuse_unknown(names: set[str], context: Mapping[str, object], file: str) -> None:
+    for unknown in sorted(names - set(context)):
+        near = difflib.get_close_matches(unknown, context, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InvalidInput(
+            f"prompt {file} uses the unknown variable {unknown}{hint} (known: {', '.join(sorted(context))})"
+        )

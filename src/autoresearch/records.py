@@ -1,0 +1,1047 @@
+"""The nouns: one frozen record per step, its canonical bytes and its digest.
+
+Data flows one way, and "back" is a new record, never a changed one:
+
+    proposal → ideas → critique → plan → prediction → preflight → approval
+             → run → result → check → conclusion → monitoring → acceptance → report
+
+A record is a header (which step made it, from which inputs) and a body. The
+digest of a record is the SHA-256 of its RFC 8785 canonical JSON, so it does
+not depend on key order or white space.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import rfc8785
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from autoresearch.errors import InvalidInput, LedgerError
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 in lower-case hex."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
+"""An identifier that is safe in paths, trailers and prompts."""
+Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*$")]
+Text = Annotated[str, Field(max_length=20_000)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+Kind = Literal[
+    "proposal", "ideas", "critique", "plan", "prediction", "preflight", "approval", "run",
+    "result", "check", "conclusion", "monitoring", "acceptance", "report", "config", "fork",
+]  # fmt: skip
+
+Outcome = Literal["positive", "negative", "negligible", "inconclusive"]
+"""What the interval of the primary contrast says; see `analysis.outcome_of`."""
+OUTCOMES: tuple[Outcome, ...] = ("positive", "negative", "negligible", "inconclusive")
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+def canonical(value: BaseModel | JsonValue) -> bytes:
+    """RFC 8785 canonical JSON. Raises InvalidInput for what JSON cannot carry exactly."""
+    plain = value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
+    try:
+        return rfc8785.dumps(plain)
+    except rfc8785.CanonicalizationError as error:
+        raise InvalidInput(f"not representable as canonical JSON: {error}") from error
+
+
+def digest_of(value: BaseModel | JsonValue) -> str:
+    """SHA-256 of the canonical JSON, in hex."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# ---------------------------------------------------------------- small parts
+
+
+class Person(Frozen):
+    name: Line
+    email: Annotated[str, Field(max_length=254, pattern=r"^[^\r\n<>]*$")]
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>"
+
+
+class FileRef(Frozen):
+    """A file that a record vouches for, beside it in the attempt's directory."""
+
+    path: Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")]
+    sha256: Digest
+    size: Annotated[int, Field(ge=0)]
+    """Bytes."""
+    committed: bool = True
+    """False: too large for git, kept by digest in `.git/autoresearch/artifacts/`."""
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        parts = path.split("/")
+        if any(part in ("", ".", "..") or part.lower().startswith(".git") for part in parts):
+            raise ValueError("must be a plain relative path")
+        return path
+
+
+def file_ref(path: str, data: bytes, *, committed: bool = True) -> FileRef:
+    return FileRef(path=path, sha256=sha256(data), size=len(data), committed=committed)
+
+
+class Tokens(Frozen):
+    input: Annotated[int, Field(ge=0)] = 0
+    cached: Annotated[int, Field(ge=0)] = 0
+    output: Annotated[int, Field(ge=0)] = 0
+
+
+class MadeBy(Frozen):
+    """Who made a record, and what it cost."""
+
+    author: Literal["agent", "person", "rules", "sandbox"]
+    model: Line
+    """A model id, or `rules`, or `human`."""
+    tokens: Tokens = Tokens()
+    cost_usd: Annotated[str, Field(pattern=r"^(\d+(\.\d+)?|unknown)$")] = "0"
+    exchanges: list[FileRef] = []
+
+
+RULES = MadeBy(author="rules", model="rules")
+HUMAN = MadeBy(author="person", model="human")
+SANDBOX = MadeBy(author="sandbox", model="rules")
+
+
+Severity = Literal["info", "warn", "block"]
+
+
+class Finding(Frozen):
+    """What a check says about a record. `block` cannot be passed without a person's reason."""
+
+    check: Name
+    """The rule's name, e.g. `plan.no-control`."""
+    severity: Severity
+    record: Kind
+    """The kind of record the rule read."""
+    explanation: Line
+    evidence: Text = ""
+
+
+# --------------------------------------------------------------------- bodies
+
+
+class Body(Frozen):
+    """The content of a record. Subclasses name their kind."""
+
+    kind: ClassVar[Kind]
+
+    def headline(self) -> str:
+        """What follows `kind: ` in the commit's subject; at most about 60 characters."""
+        raise NotImplementedError
+
+    def diary(self) -> str:
+        """The commit's paragraph: what changed and why. May be empty."""
+        return ""
+
+    def files(self) -> list[FileRef]:
+        """Files committed beside the record, which it vouches for."""
+        return []
+
+
+class Settings(Frozen):
+    """What stands in `autoresearch.toml`, validated. No secrets, ever."""
+
+    model: Line = "none"
+    """`none` or `anthropic:<model>`; the default of every step."""
+    models: dict[Name, Line] = {}
+    """Per step, e.g. `critique = "anthropic:…"`."""
+    base_url: Annotated[str, Field(max_length=500, pattern=r"^(https?://[^\s@]+)?$")] = ""
+    """A server of the same protocol; empty for the provider's own."""
+    isolation: Literal["docker"] = "docker"
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
+    """Attempts per cycle."""
+    max_cycles: Annotated[int, Field(ge=1, le=100)] = 5
+    artifact_limit_mb: Annotated[float, Field(gt=0, le=90)] = 5
+    """Files above this are kept by digest, outside the commits."""
+
+
+class WorkflowRef(Frozen):
+    name: Name
+    sha256: Digest
+    """Of the files below, as `path → sha256`."""
+    files: dict[str, Digest]
+
+
+class Tool(Frozen):
+    version: Line
+    lock_sha256: Digest
+
+
+class Proposal(Body):
+    """The person's file, verbatim, with the settings in force."""
+
+    kind: ClassVar[Kind] = "proposal"
+
+    project: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """Random id of the project, drawn at `start`."""
+    title: Line
+    text: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    text_sha256: Digest
+    author: Person
+    settings: Settings
+    workflow: WorkflowRef
+    tool: Tool
+    example: Name | None = None
+    """Made by `demo` from this shipped example."""
+    demonstration: bool = False
+    """Made by `demo` without a terminal: no person decided anything in it."""
+
+    def headline(self) -> str:
+        return clip(self.title, 60)
+
+    def diary(self) -> str:
+        who = "A demonstration: no person decides in it." if self.demonstration else ""
+        return f"The proposal as written by {self.author.name}, {len(self.text)} characters. {who}"
+
+
+class Hypothesis(Frozen):
+    id: Name
+    statement: Line
+    expects: list[Outcome]
+    """Outcomes of the primary contrast that it predicts."""
+    refuted_by: list[Outcome]
+    """Outcomes that would refute it. Empty: nothing could."""
+    prior: Probability = 0.5
+    """Belief in it before the run; frozen with the plan."""
+
+
+class Idea(Hypothesis):
+    """A candidate approach or rival hypothesis."""
+
+
+class Ideas(Body):
+    kind: ClassVar[Kind] = "ideas"
+
+    question: Line
+    candidates: Annotated[list[Idea], Field(min_length=3, max_length=20)]
+    chosen: Name
+    why: Text
+    why_not: dict[Name, Text]
+    """For every candidate that was not chosen."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Ideas":
+        ids = [idea.id for idea in self.candidates]
+        require_unique(ids, "candidate ids")
+        if self.chosen not in ids:
+            raise ValueError(f"chosen is {self.chosen!r}, which is not a candidate")
+        missing = set(ids) - {self.chosen} - set(self.why_not)
+        if missing:
+            raise ValueError(f"why_not lacks {', '.join(sorted(missing))}")
+        return self
+
+    def headline(self) -> str:
+        return f"{len(self.candidates)} candidates, {self.chosen} chosen"
+
+    def diary(self) -> str:
+        return f"{self.question}\n{self.why}"
+
+
+class Assumption(Frozen):
+    id: Name
+    statement: Line
+    status: Literal["tested", "accepted", "open"]
+    breaks_if: Line
+
+
+class Objection(Frozen):
+    id: Name
+    objection: Line
+    answer: Text = ""
+
+
+class ProxyCard(Frozen):
+    """What the experiment stands in for, and how badly.
+
+    `ceiling` bounds the likelihood ratio that a proxy which shows the effect can
+    carry about the target, however much data there is (weak-proxy arithmetic: a / b).
+    `belief.ratio_bounds` has the bound for a proxy that does not show it, too.
+    """
+
+    target: Line
+    proxy: Line
+    dynamic: Line
+    """What the two are thought to share."""
+    disanalogies: list[Line]
+    p_given_target: Annotated[float, Field(gt=0, lt=1)]
+    """a = P(proxy shows the effect | the claim holds of the target)."""
+    p_given_not: Annotated[float, Field(gt=0, lt=1)]
+    """b = P(proxy shows the effect | the claim does not hold of the target)."""
+
+    @property
+    def ceiling(self) -> float:
+        return max(self.p_given_target / self.p_given_not, self.p_given_not / self.p_given_target)
+
+
+class Critique(Body):
+    kind: ClassVar[Kind] = "critique"
+
+    assumptions: Annotated[list[Assumption], Field(max_length=100)]
+    objections: Annotated[list[Objection], Field(max_length=100)] = []
+    proxy: ProxyCard | None = None
+    """None: the author states no figures, so no claim may reach beyond the proxy."""
+    findings: list[Finding] = []
+
+    def headline(self) -> str:
+        still_open = sum(item.status == "open" for item in self.assumptions)
+        return f"{count(len(self.assumptions), 'assumption')}, {still_open} open"
+
+    def diary(self) -> str:
+        return "\n".join(f"- {f.severity}: {f.explanation}" for f in self.findings)
+
+
+class Arm(Frozen):
+    name: Name
+    description: Line
+    x: float | None = None
+    """Place on the axis of an ordered contrast (`slope`)."""
+
+
+Formula = Literal[
+    "mean", "accuracy", "brier", "auc", "ece", "rmse", "quantile", "argmax", "slope", "reported"
+]
+
+
+class MetricCard(Frozen):
+    """How one number per trial is computed from the arrays that the trial returned."""
+
+    name: Name
+    formula: Formula
+    arrays: dict[Name, Name]
+    """Role → name in what `run_trial` returned. Roles by formula: mean `x`; accuracy
+    `prediction, label`; brier `probability, label`; auc `score, label`; ece `confidence,
+    correct`; rmse `prediction, target`; quantile `x`; argmax `y` and optional `x`; slope
+    `x, y`; reported `x` (a number the code states of itself)."""
+    q: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """For `quantile` only."""
+    unit: Line = "1"
+    low: float | None = None
+    """Least possible value, where there is one."""
+    high: float | None = None
+    better: Literal["higher", "lower", "neither"] = "neither"
+    how_gamed: Line
+    """How the number could improve without the thing it stands for improving."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> "MetricCard":
+        needed, optional = METRIC_ROLES[self.formula]
+        given = set(self.arrays)
+        if not needed <= given <= needed | optional:
+            raise ValueError(
+                f"formula {self.formula} takes arrays {', '.join(sorted(needed))}"
+                f"{' and optionally ' + ', '.join(sorted(optional)) if optional else ''}"
+            )
+        if (self.q is not None) != (self.formula == "quantile"):
+            raise ValueError("q belongs to formula quantile, and only to it")
+        return self
+
+
+METRIC_ROLES: dict[str, tuple[set[str], set[str]]] = {
+    "mean": ({"x"}, set()),
+    "accuracy": ({"prediction", "label"}, set()),
+    "brier": ({"probability", "label"}, set()),
+    "auc": ({"score", "label"}, set()),
+    "ece": ({"confidence", "correct"}, set()),
+    "rmse": ({"prediction", "target"}, set()),
+    "quantile": ({"x"}, set()),
+    "argmax": ({"y"}, {"x"}),
+    "slope": ({"x", "y"}, set()),
+    "reported": ({"x"}, set()),
+}
+
+
+class Contrast(Frozen):
+    """The one comparison that decides.
+
+    paired: mean over seeds of treatment − control; unpaired: difference of means;
+    ratio: ratio of means; slope: change of the metric per unit of `Arm.x`, fitted
+    per seed over all arms.
+    """
+
+    form: Literal["paired", "unpaired", "ratio", "slope"]
+    treatment: Name | None = None
+    control: Name | None = None
+    null: float = 0.0
+    """The value that means no effect: 0, or 1 for a ratio."""
+    smallest_effect: Annotated[float, Field(gt=0)]
+    """Smallest effect of interest, in the contrast's unit, as a distance from `null`."""
+
+    @model_validator(mode="after")
+    def _arms_named(self) -> "Contrast":
+        names_two = self.treatment is not None and self.control is not None
+        if (self.form == "slope") == names_two:
+            raise ValueError("slope runs over all arms; the other contrasts name treatment and control")
+        if self.form == "ratio" and self.null != 1.0:
+            raise ValueError("the null of a ratio is 1")
+        return self
+
+
+class ResourceLimits(Frozen):
+    """What one run may use, the whole of it. Enforced from outside."""
+
+    seconds: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] = 300
+    memory_mb: Annotated[int, Field(ge=64, le=1_000_000)] = 1024
+    cpus: Annotated[float, Field(gt=0, le=512)] = 2
+    processes: Annotated[int, Field(ge=8, le=4096)] = 128
+    output_mb: Annotated[int, Field(ge=1, le=100_000)] = 64
+
+
+class Decision(Frozen):
+    """One row of the decision table."""
+
+    outcome: Outcome
+    conclusion: Line
+    supports: list[Name] = []
+    """Hypothesis ids."""
+    refutes: list[Name] = []
+
+
+class Controls(Frozen):
+    positive: Line
+    """A case where the effect must appear, or `none: <why>`."""
+    negative: Line
+    """A case where it must not."""
+
+
+class PlanDraft(Body):
+    """A plan before its files are hashed: what an author writes."""
+
+    kind: ClassVar[Kind] = "plan"
+
+    question: Line
+    hypotheses: Annotated[list[Hypothesis], Field(min_length=1, max_length=20)]
+    arms: Annotated[list[Arm], Field(min_length=2, max_length=50)]
+    metric: MetricCard
+    contrast: Contrast
+    trials_per_arm: Annotated[int, Field(ge=1, le=100_000)]
+    stopping_rule: Line
+    exclusions: Line
+    controls: Controls
+    decision_table: list[Decision]
+    config: dict[str, JsonValue] = {}
+    """Passed to every trial."""
+    limits: ResourceLimits = ResourceLimits()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PlanDraft":
+        arms = [arm.name for arm in self.arms]
+        require_unique(arms, "arm names")
+        require_unique([h.id for h in self.hypotheses], "hypothesis ids")
+        require_unique([row.outcome for row in self.decision_table], "decision table outcomes")
+        for name in (self.contrast.treatment, self.contrast.control):
+            if name is not None and name not in arms:
+                raise ValueError(f"the contrast names {name!r}, which is not an arm")
+        if self.contrast.form == "slope" and any(arm.x is None for arm in self.arms):
+            raise ValueError("a slope contrast needs x on every arm")
+        known = {h.id for h in self.hypotheses}
+        for row in self.decision_table:
+            unknown = (set(row.supports) | set(row.refutes)) - known
+            if unknown:
+                raise ValueError(f"the decision table names unknown {', '.join(sorted(unknown))}")
+        return self
+
+
+class Plan(PlanDraft):
+    """The preregistration: frozen by its digest, files included."""
+
+    experiment: Annotated[list[FileRef], Field(min_length=1, max_length=200)]
+    """Paths below the attempt's directory, i.e. starting with `experiment/`."""
+
+    @model_validator(mode="after")
+    def _runnable(self) -> "Plan":
+        if "experiment/experiment.py" not in {ref.path for ref in self.experiment}:
+            raise ValueError("experiment/experiment.py is missing")
+        return self
+
+    def headline(self) -> str:
+        c = self.contrast
+        what = f"{c.treatment} vs {c.control}" if c.treatment else f"{len(self.arms)} arms"
+        return f"{self.metric.name}, {what}, {self.trials_per_arm} trials an arm"
+
+    def diary(self) -> str:
+        return "\n".join(f"{h.id}: {h.statement}" for h in self.hypotheses)
+
+    def files(self) -> list[FileRef]:
+        return self.experiment
+
+
+class Forecast(Frozen):
+    """What somebody expects, before any result exists."""
+
+    id: Name
+    forecaster: Line
+    """`agent`, `human:<name>`, or `example:<name>` for what a shipped example predicts."""
+    shape: Literal["binary", "quantile", "categorical"]
+    about: Line
+    """`contrast`, `metric:<arm>`, `outcome`, or for binary `contrast > 0.1`."""
+    p: Probability | None = None
+    quantiles: tuple[float, float, float] | None = None
+    """10, 50 and 90 %."""
+    categories: dict[Outcome, Probability] | None = None
+    primary: bool = False
+    """Drives the surprise check."""
+    reasoning: Text = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Forecast":
+        given = {"binary": self.p, "quantile": self.quantiles, "categorical": self.categories}
+        if given.pop(self.shape) is None or any(v is not None for v in given.values()):
+            raise ValueError(f"a {self.shape} forecast has its own field and no other")
+        if self.quantiles and not self.quantiles[0] < self.quantiles[1] < self.quantiles[2]:
+            raise ValueError("the 10, 50 and 90 % quantiles must increase")
+        if self.categories is not None and (
+            set(self.categories) != set(OUTCOMES) or abs(sum(self.categories.values()) - 1) > 1e-9
+        ):
+            raise ValueError(f"give every one of {', '.join(OUTCOMES)}, summing to 1")
+        return self
+
+
+class Prediction(Body):
+    kind: ClassVar[Kind] = "prediction"
+
+    forecasts: Annotated[list[Forecast], Field(min_length=1, max_length=50)]
+    carried_from: Digest | None = None
+    """An edit left metric, arms and contrast alone: the forecasts of this record stand."""
+
+    @model_validator(mode="after")
+    def _one_primary(self) -> "Prediction":
+        require_unique([f.id for f in self.forecasts], "forecast ids")
+        if sum(f.primary for f in self.forecasts) != 1:
+            raise ValueError("exactly one forecast is the primary one")
+        return self
+
+    def headline(self) -> str:
+        return f"{count(len(self.forecasts), 'forecast')}, before any result"
+
+
+class Preflight(Body):
+    kind: ClassVar[Kind] = "preflight"
+
+    findings: list[Finding]
+    rules: list[Name]
+    """Every rule that was run, those that found nothing included."""
+
+    def headline(self) -> str:
+        return findings_line(self.findings)
+
+    def diary(self) -> str:
+        return "\n".join(f"- {f.severity}: {f.explanation}" for f in self.findings)
+
+
+class Rechecks(Frozen):
+    """What may run again under the same approval, from `check` or `replay --experiments`."""
+
+    repeated_trials: Annotated[int, Field(ge=0, le=20)] = 2
+    fresh_seeds: Annotated[int, Field(ge=0, le=20)] = 1
+
+
+class Isolation(Frozen):
+    """What stands between the experiment's code and the machine."""
+
+    tier: Literal["docker", "none: shipped code only"]
+    image: Line
+    """Full image ID, or `-` where there is none."""
+    policy_sha256: Digest
+    """Of the canonical policy: flags, seccomp profile, mounts."""
+    harness_sha256: Digest
+    """Of the bytes of `sandbox/harness.py` that run inside."""
+    engine: Line
+    """Name and version, for the record; not enforced."""
+
+
+class Bundle(Frozen):
+    """Exactly what a person approves. Its digest is what they type, and what the door checks."""
+
+    gate: Name
+    project: str
+    cycle: int
+    attempt: int
+    ledger_head: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    """The commit that the approval is to follow."""
+    plan: Digest
+    prediction: Digest
+    preflight: Digest
+    files: dict[str, Digest]
+    """Path in the sandbox → SHA-256 of the bytes sent."""
+    isolation: Isolation
+    limits: ResourceLimits
+    rechecks: Rechecks = Rechecks()
+
+
+class Reviewer(Frozen):
+    person: Person
+    is_person: bool = True
+    """False for the demonstration script."""
+
+
+class Attention(Frozen):
+    """What the gate saw of its reader."""
+
+    opened_at: datetime
+    decided_at: datetime
+    sections_opened: list[Line] = []
+
+
+ApproveDecision = Literal["approve", "reject", "revise", "edit", "terminate"]
+AcceptDecision = Literal["accept", "revise", "redo", "reject", "follow-up"]
+
+
+class Approval(Body):
+    """A person's decision before anything runs."""
+
+    kind: ClassVar[Kind] = "approval"
+
+    decision: ApproveDecision
+    reviewer: Reviewer
+    bundle: Bundle
+    shown: Digest
+    """Digest of `bundle`: what the reviewer confirmed by typing its first eight digits."""
+    reason: Text = ""
+    forecasts: list[Forecast] = []
+    forecasts_skipped: bool = False
+    """Asked and skipped; False with no forecasts: not asked."""
+    attention: Attention
+    edited: PlanDraft | None = None
+    """With `edit`: the plan as the person changed it."""
+    edited_files: list[FileRef] = []
+    """With `edit`: the experiment's files as the person changed them, below `edited/`."""
+
+    @model_validator(mode="after")
+    def _due(self) -> "Approval":
+        if self.decision in ("reject", "revise") and not self.reason.strip():
+            raise ValueError(f"{self.decision} needs a reason")
+        if (self.decision == "edit") != (self.edited is not None):
+            raise ValueError("edit carries the edited plan, and only edit does")
+        return self
+
+    def headline(self) -> str:
+        return f"{self.decision} by {clip(self.reviewer.person.name, 40)}"
+
+    def diary(self) -> str:
+        return self.reason or f"Decided on {self.shown[:8]}."
+
+    def files(self) -> list[FileRef]:
+        return self.edited_files
+
+
+class TrialSpec(Frozen):
+    index: Annotated[int, Field(ge=0)]
+    arm: Name
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Run(Body):
+    """Consumes an approval. Committed before anything starts."""
+
+    kind: ClassVar[Kind] = "run"
+
+    approval: Digest
+    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Drawn after the approval; the seeds follow from it and the plan."""
+    trials: list[TrialSpec]
+    run_id: Name
+    """Names the containers."""
+    host: Line
+
+    def headline(self) -> str:
+        return f"{count(len(self.trials), 'trial')} issued, approval consumed"
+
+
+class HostFacts(Frozen):
+    """Measured outside the sandbox. None: nobody was there to measure it."""
+
+    exit_code: int | None
+    wall_seconds: float | None
+    cpu_seconds: float | None
+    peak_memory_mb: float | None
+    out_of_memory: bool | None
+    timed_out: bool | None
+    output_truncated: bool | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+ResultStatus = Literal["Completed", "TimedOut", "OutOfMemory", "Crashed", "Lost"]
+
+
+class Result(Body):
+    """What came out: a completed run is one in which every issued trial ended well."""
+
+    kind: ClassVar[Kind] = "result"
+
+    status: ResultStatus
+    why: Line
+    run: Digest
+    isolation: Isolation
+    facts: HostFacts
+    trials_issued: int
+    trials_completed: int
+    trials: FileRef | None
+    """`trials.jsonl`: one line a trial, as the harness wrote it."""
+    artifacts: list[FileRef] = []
+    log: FileRef | None = None
+    """`log.txt`: head and tail of what the code printed."""
+    log_truncated: bool = False
+    refused: list[Line] = []
+    """Outputs that were not taken, each with the reason."""
+
+    def headline(self) -> str:
+        wall = "" if self.facts.wall_seconds is None else f", {self.facts.wall_seconds:.0f} s"
+        return f"{self.status}, {self.trials_completed} of {self.trials_issued} trials{wall}"
+
+    def diary(self) -> str:
+        return self.why
+
+    def files(self) -> list[FileRef]:
+        return [ref for ref in (self.trials, self.log) if ref] + self.artifacts
+
+
+class ArmSummary(Frozen):
+    arm: Name
+    n: int
+    mean: float
+    sd: float | None
+    """None for n = 1."""
+    values: list[float]
+    """One a trial, in order of seed index."""
+
+
+class ContrastResult(Frozen):
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.95
+    method: Line
+    """How the interval was made."""
+    n: int
+    per_seed: list[float] = []
+    """Paired differences or slopes, where the contrast is made seed by seed."""
+    outcome: Outcome
+
+
+class Score(Frozen):
+    """One score of one forecast; lower is better, natural logarithms."""
+
+    forecast: Name
+    forecaster: Line
+    rule: Literal["brier", "log", "pinball10", "pinball50", "pinball90", "interval80", "wis3", "rps"]
+    value: float
+    observed: float
+    """The value, or 0/1, or the index of the outcome in `OUTCOMES`."""
+
+
+class Surprise(Frozen):
+    """How far the primary forecast was off."""
+
+    forecast: Name
+    z: float | None = None
+    p: float | None = None
+    bits: float | None = None
+    verdict: Literal["expected", "explain", "rerun"]
+    """`explain` below p .10 (3.32 bits), `rerun` below p .025."""
+
+
+class RecheckTrial(Frozen):
+    trial: TrialSpec
+    fresh: bool
+    """True: a seed that the run did not have."""
+    same_bytes: bool | None
+    """Raw values equal to the run's. None for a fresh seed."""
+    value: float | None
+    """The metric, recomputed. None: the trial did not end."""
+
+
+class Check(Body):
+    kind: ClassVar[Kind] = "check"
+
+    arms: list[ArmSummary]
+    contrast: ContrastResult
+    scores: list[Score]
+    surprise: Surprise
+    rechecks: list[RecheckTrial] = []
+    recheck_files: list[FileRef] = []
+    """Raw outputs of the rechecks, below `rechecks/`."""
+    deviations: list[Finding] = []
+    findings: list[Finding] = []
+
+    def headline(self) -> str:
+        c = self.contrast
+        return f"{c.outcome}, {c.estimate:.3g} [{c.low:.3g}, {c.high:.3g}]"
+
+    def diary(self) -> str:
+        return f"Primary forecast: {self.surprise.verdict}. {findings_line(self.findings)}."
+
+    def files(self) -> list[FileRef]:
+        return self.recheck_files
+
+
+ClaimLevel = Literal["L1", "L2", "L3"]
+"""L1 the numbers are correct; L2 it would be useful under the threat model; L3 its
+assumptions hold there."""
+Grade = Literal["E0", "E1", "E2", "E3", "E4"]
+"""E4 real system, E3 same dynamic or near system, E2 toy proxy, E1 conceptual, E0 assertion."""
+
+
+class Claim(Frozen):
+    id: Name
+    statement: Line
+    about: Literal["proxy", "target"]
+    """A claim about the target is a sign or an order, never a number."""
+    level: ClaimLevel
+    scope: Line
+    """The ranges that were tested."""
+    grade: Grade
+    hypotheses: list[Name] = []
+    p_before: Probability
+    p_after: Probability
+    change_our_mind: Line
+    """An observable, with a threshold."""
+
+
+class Conclusion(Body):
+    kind: ClassVar[Kind] = "conclusion"
+
+    claims: Annotated[list[Claim], Field(min_length=1, max_length=50)]
+    takeaway: Line
+    """Qualitative: what this teaches about the target. No digits."""
+    does_not_show: Annotated[list[Line], Field(min_length=1)]
+    surprise_explained: Text = ""
+    prose: Text = ""
+
+    @model_validator(mode="after")
+    def _ids(self) -> "Conclusion":
+        require_unique([claim.id for claim in self.claims], "claim ids")
+        return self
+
+    def headline(self) -> str:
+        return f"{count(len(self.claims), 'claim')}: {clip(self.takeaway, 44)}"
+
+    def diary(self) -> str:
+        lines = [f"{c.id}: {c.statement} (belief {c.p_before:.2f} → {c.p_after:.2f})" for c in self.claims]
+        return "\n".join(lines)
+
+
+class Monitoring(Body):
+    kind: ClassVar[Kind] = "monitoring"
+
+    findings: list[Finding]
+    rules: list[Name]
+
+    def headline(self) -> str:
+        return findings_line(self.findings)
+
+    def diary(self) -> str:
+        return "\n".join(f"- {f.severity}: {f.explanation}" for f in self.findings)
+
+
+ClaimVerdict = Literal["accept", "downgrade", "reject"]
+
+
+class Subject(Frozen):
+    """Exactly what a person accepts: the digests that the accept gate binds."""
+
+    gate: Name
+    project: str
+    cycle: int
+    attempt: int
+    ledger_head: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    result: Digest
+    check: Digest
+    conclusion: Digest
+    monitoring: Digest
+
+
+class Acceptance(Body):
+    """A person's decision on the conclusions."""
+
+    kind: ClassVar[Kind] = "acceptance"
+
+    decision: AcceptDecision
+    reviewer: Reviewer
+    subject: Subject
+    shown: Digest
+    """Digest of `subject`."""
+    claims: dict[Name, ClaimVerdict]
+    reason: Text = ""
+    attention: Attention
+
+    @model_validator(mode="after")
+    def _due(self) -> "Acceptance":
+        if self.decision in ("revise", "redo", "reject") and not self.reason.strip():
+            raise ValueError(f"{self.decision} needs a reason")
+        if self.decision == "reject" and any(v != "reject" for v in self.claims.values()):
+            raise ValueError("reject rejects every claim")
+        return self
+
+    def headline(self) -> str:
+        kept = sum(verdict != "reject" for verdict in self.claims.values())
+        return (
+            f"{self.decision} by {clip(self.reviewer.person.name, 30)}, {kept} of {len(self.claims)} claims"
+        )
+
+    def diary(self) -> str:
+        return self.reason or f"Decided on {self.shown[:8]}."
+
+
+class Report(Body):
+    kind: ClassVar[Kind] = "report"
+
+    title: Line
+    pages: list[FileRef]
+    """`report.md`, `report.html` and `figures/*`, below the cycle's directory."""
+    covers: list[Digest]
+    """Every record of the project up to here; none may be missing."""
+
+    def headline(self) -> str:
+        return f"{count(len(self.pages), 'file')}, {count(len(self.covers), 'record')} covered"
+
+    def files(self) -> list[FileRef]:
+        return self.pages
+
+
+class Config(Body):
+    """Settings changed by a person at a terminal."""
+
+    kind: ClassVar[Kind] = "config"
+
+    settings: Settings
+    diff: Text
+    reviewer: Reviewer
+
+    def headline(self) -> str:
+        return f"settings changed by {clip(self.reviewer.person.name, 40)}"
+
+    def diary(self) -> str:
+        return self.diff
+
+
+BODIES: dict[str, type[Body]] = {
+    body.kind: body
+    for body in (
+        Proposal, Ideas, Critique, Plan, Prediction, Preflight, Approval, Run, Result,
+        Check, Conclusion, Monitoring, Acceptance, Report, Config,
+    )
+}  # fmt: skip
+
+
+# --------------------------------------------------------------------- record
+
+
+class Record(Frozen):
+    """One step's outcome: header and body. One commit each."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    kind: Kind
+    cycle: Annotated[int, Field(ge=1)]
+    attempt: Annotated[int, Field(ge=1)]
+    step: Name
+    parent: Digest | None
+    """The ledger's previous record."""
+    inputs: dict[str, Digest]
+    """What this was made from, by name. The same inputs give the same record."""
+    made_by: MadeBy
+    body: SerializeAsAny[Body]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _body_by_kind(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("body"), dict):
+            body_type = BODIES.get(str(data.get("kind")))
+            if body_type is None:
+                raise ValueError(f"unknown kind {data.get('kind')!r}")
+            return {**data, "body": body_type.model_validate(data["body"])}
+        return data
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> "Record":
+        if type(self.body) is not BODIES.get(self.kind):
+            raise ValueError(f"a {self.kind} record cannot hold {type(self.body).__name__}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self)
+
+    def to_bytes(self) -> bytes:
+        """The readable JSON that is committed. One record has one rendering."""
+        plain = self.model_dump(mode="json", by_alias=True)
+        return (json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def parse_record(data: bytes, where: str) -> Record:
+    """The record in `data`. Raises LedgerError naming `where` unless the bytes are its rendering."""
+    try:
+        record = Record.model_validate_json(data)
+    except (ValidationError, RecursionError) as error:
+        raise LedgerError(f"{where} is not a record: {first_problem(error)}") from error
+    if record.to_bytes() != data:
+        raise LedgerError(
+            f"{where} was not written by this tool: its bytes are not the record's own rendering"
+        )
+    return record
+
+
+B = TypeVar("B", bound=Body)
+
+
+def body_as(record: Record, body_type: type[B]) -> B:
+    """The body, typed. Raises LedgerError if the record is of another kind."""
+    if not isinstance(record.body, body_type):
+        raise LedgerError(f"expected a {body_type.__name__} in a {record.kind} record")
+    return record.body
+
+
+# -------------------------------------------------------------------- helpers
+
+
+def require_unique(values: list[str] | list[Outcome], what: str) -> None:
+    twice = sorted({v for v in values if list(values).count(v) > 1})
+    if twice:
+        raise ValueError(f"{what} stand twice: {', '.join(twice)}")
+
+
+def first_problem(error: Exception) -> str:
+    """The first problem of a validation error in one line, with the field's path."""
+    if isinstance(error, ValidationError):
+        problem = error.errors()[0]
+        path = ".".join(str(part) for part in problem["loc"]) or "document"
+        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def count(n: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def clip(text: str, width: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def findings_line(findings: list[Finding]) -> str:
+    blocking = sum(f.severity == "block" for f in findings)
+    return f"{count(len(findings), 'finding')}, {blocking} blocking"

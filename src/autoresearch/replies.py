@@ -1,0 +1,408 @@
+"""What a model fills in, step by step, and the record body each reply becomes.
+
+The types hold no mapping with free keys (structured output cannot describe one),
+so pairs stand as lists. A reply that would not make a valid body is itself
+invalid, with a message the model can act on: the one repair sees it.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
+
+from autoresearch import experiment_code
+from autoresearch.errors import InvalidInput
+from autoresearch.records import (
+    OUTCOMES,
+    Arm,
+    Assumption,
+    Claim,
+    Conclusion,
+    Contrast,
+    Controls,
+    Critique,
+    Decision,
+    Finding,
+    Forecast,
+    Formula,
+    Frozen,
+    Hypothesis,
+    Idea,
+    Ideas,
+    Line,
+    MetricCard,
+    Name,
+    Objection,
+    PlanDraft,
+    Probability,
+    ProxyCard,
+    ResourceLimits,
+    Text,
+    file_ref,
+    require_unique,
+)
+
+FORECASTER = "agent"
+
+Code = Annotated[str, Field(min_length=1, max_length=200_000)]
+"""A source file: larger than `Text`, still bounded."""
+
+
+def explain(error: ValidationError, limit: int = 10) -> str:
+    """Every problem (at most `limit`) as `field.path: what is wrong`, one a line, for a model or a person."""
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False)[:limit]:
+        path = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{path}: {message}" if path else message)
+    left = error.error_count() - len(lines)
+    return "\n".join([*lines, f"and {left} more"] if left > 0 else lines)
+
+
+def schema_notes(reply_type: type[BaseModel]) -> str:
+    """The JSON schema of `reply_type` in one compact line, for servers that ignore a schema in the request."""
+    return json.dumps(reply_type.model_json_schema(), ensure_ascii=False, separators=(",", ":"))
+
+
+class StepReply(Frozen):
+    """A reply that knows the body it becomes, and is valid only if that body is."""
+
+    def to_body(self) -> object:
+        """Raises InvalidInput naming the field and what it must be."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _makes_a_body(self) -> "StepReply":
+        try:
+            self.to_body()
+        except (InvalidInput, ValidationError) as error:
+            raise ValueError(explain(error) if isinstance(error, ValidationError) else str(error)) from error
+        return self
+
+
+# --------------------------------------------------------------------- ideate
+
+
+class WhyNot(Frozen):
+    id: Name
+    why: Text
+
+
+class IdeasReply(StepReply):
+    question: Line
+    candidates: Annotated[list[Idea], Field(min_length=3, max_length=20)]
+    chosen: Name
+    why: Text
+    why_not: list[WhyNot]
+
+    def to_body(self) -> Ideas:
+        candidates = [idea.id for idea in self.candidates]
+        ids = [item.id for item in self.why_not]
+        refuse_twice(candidates, "candidate ids")
+        refuse_twice(ids, "why_not ids")
+        unknown = set(ids) - set(candidates)
+        if unknown:
+            raise InvalidInput(f"why_not names {', '.join(sorted(unknown))}, which is no candidate")
+        return Ideas(
+            question=self.question,
+            candidates=self.candidates,
+            chosen=self.chosen,
+            why=self.why,
+            why_not={item.id: item.why for item in self.why_not},
+        )
+
+
+# ------------------------------------------------------------------- critique
+
+
+class CritiqueReply(StepReply):
+    assumptions: Annotated[list[Assumption], Field(min_length=1, max_length=100)]
+    objections: Annotated[list[Objection], Field(min_length=1, max_length=100)]
+    proxy: ProxyCard | None
+
+    def to_body(self, findings: Sequence[Finding] = ()) -> Critique:
+        """`findings` are the rules', made from this body's other fields."""
+        refuse_twice([item.id for item in self.assumptions], "assumption ids")
+        refuse_twice([item.id for item in self.objections], "objection ids")
+        return Critique(
+            assumptions=self.assumptions,
+            objections=self.objections,
+            proxy=self.proxy,
+            findings=list(findings),
+        )
+
+
+# ----------------------------------------------------------------------- plan
+
+
+class RoleOfArray(Frozen):
+    role: Name
+    array: Name
+    """Its name in what `run_trial` returns."""
+
+
+class MetricReply(Frozen):
+    name: Name
+    formula: Formula
+    arrays: Annotated[list[RoleOfArray], Field(min_length=1, max_length=4)]
+    q: float | None
+    unit: Line
+    low: float | None
+    high: float | None
+    better: Literal["higher", "lower", "neither"]
+    how_gamed: Line
+
+    def to_card(self) -> MetricCard:
+        refuse_twice([item.role for item in self.arrays], "metric roles")
+        arrays = {item.role: item.array for item in self.arrays}
+        return MetricCard.model_validate({**self.model_dump(), "arrays": arrays})
+
+
+class ConfigItem(Frozen):
+    """One value passed to every trial."""
+
+    name: Name
+    value: bool | int | float | str | list[int | float] | list[str]
+
+
+class LimitsReply(Frozen):
+    seconds: int
+    memory_mb: int
+    cpus: float
+    output_mb: int
+
+
+class SourceFile(Frozen):
+    path: Line
+    """Starts with `experiment/`."""
+    content: Code
+
+
+class PlanReply(StepReply):
+    question: Line
+    hypotheses: Annotated[list[Hypothesis], Field(min_length=1, max_length=20)]
+    arms: Annotated[list[Arm], Field(min_length=2, max_length=50)]
+    metric: MetricReply
+    contrast: Contrast
+    trials_per_arm: int
+    stopping_rule: Line
+    exclusions: Line
+    controls: Controls
+    decision_table: list[Decision]
+    config: list[ConfigItem]
+    limits: LimitsReply
+    files: Annotated[list[SourceFile], Field(min_length=1, max_length=50)]
+
+    def to_body(self) -> tuple[PlanDraft, dict[str, bytes]]:
+        """The plan, and its files by path below the attempt's directory."""
+        missing = set(OUTCOMES) - {row.outcome for row in self.decision_table}
+        if missing:
+            raise InvalidInput(f"the decision table lacks a row for {', '.join(sorted(missing))}")
+        refuse_twice([item.name for item in self.config], "config names")
+        config: dict[str, JsonValue] = {item.name: item.model_dump()["value"] for item in self.config}
+        try:
+            draft = PlanDraft(
+                question=self.question,
+                hypotheses=self.hypotheses,
+                arms=self.arms,
+                metric=self.metric.to_card(),
+                contrast=self.contrast,
+                trials_per_arm=self.trials_per_arm,
+                stopping_rule=self.stopping_rule,
+                exclusions=self.exclusions,
+                controls=self.controls,
+                decision_table=self.decision_table,
+                config=config,
+                limits=ResourceLimits.model_validate(self.limits.model_dump()),
+            )
+        except ValidationError as error:
+            raise InvalidInput(explain(error)) from error
+        return draft, experiment_files(self.files)
+
+
+def experiment_files(files: Sequence[SourceFile]) -> dict[str, bytes]:
+    """Path → bytes. Raises InvalidInput for a bad path, a missing main file or Python that does not parse."""
+    refuse_twice([item.path for item in files], "file paths")
+    found: dict[str, bytes] = {}
+    for item in files:
+        if not item.path.startswith("experiment/"):
+            raise InvalidInput(f"file path {item.path!r} must start with experiment/")
+        data = item.content.encode()
+        try:
+            file_ref(item.path, data)
+        except ValidationError as error:
+            raise InvalidInput(f"file path {item.path!r}: {explain(error)}") from error
+        if item.path.endswith(".py"):
+            refuse_bad_python(item.path, item.content)
+        found[item.path] = data
+    if experiment_code.MAIN not in found:
+        raise InvalidInput(f"the files lack {experiment_code.MAIN}")
+    return found
+
+
+def refuse_bad_python(path: str, source: str) -> None:
+    """Raises InvalidInput with the line of a syntax error or of a breach of the contract."""
+    tree = experiment_code.parse(source)
+    if isinstance(tree, experiment_code.CodeProblem):
+        raise InvalidInput(f"{path} line {tree.line}: {tree.message}")
+    if path == experiment_code.MAIN:
+        for problem in experiment_code.contract_problems(tree):
+            raise InvalidInput(f"{path} line {problem.line}: {problem.message}")
+
+
+# -------------------------------------------------------------------- predict
+
+
+class QuantileForecast(Frozen):
+    shape: Literal["quantile"]
+    about: Line
+    """`contrast` or `metric:<arm>`."""
+    q10: float
+    q50: float
+    q90: float
+    primary: bool
+    reasoning: Text
+
+    def to_forecast(self, ident: str) -> Forecast:
+        return Forecast(
+            id=ident,
+            forecaster=FORECASTER,
+            shape="quantile",
+            about=self.about,
+            quantiles=(self.q10, self.q50, self.q90),
+            primary=self.primary,
+            reasoning=self.reasoning,
+        )
+
+
+class BinaryForecast(Frozen):
+    """How likely the primary contrast is to lie above or below a threshold."""
+
+    shape: Literal["binary"]
+    relation: Literal["above", "below"]
+    threshold: float
+    p: Probability
+    primary: bool
+    reasoning: Text
+
+    def to_forecast(self, ident: str) -> Forecast:
+        sign = ">" if self.relation == "above" else "<"
+        return Forecast(
+            id=ident,
+            forecaster=FORECASTER,
+            shape="binary",
+            about=f"contrast {sign} {self.threshold!r}",
+            p=self.p,
+            primary=self.primary,
+            reasoning=self.reasoning,
+        )
+
+
+class OutcomeForecast(Frozen):
+    """How likely each outcome of the primary contrast is; the four sum to 1."""
+
+    shape: Literal["categorical"]
+    positive: Probability
+    negative: Probability
+    negligible: Probability
+    inconclusive: Probability
+    primary: bool
+    reasoning: Text
+
+    def to_forecast(self, ident: str) -> Forecast:
+        return Forecast(
+            id=ident,
+            forecaster=FORECASTER,
+            shape="categorical",
+            about="outcome",
+            categories={
+                "positive": self.positive,
+                "negative": self.negative,
+                "negligible": self.negligible,
+                "inconclusive": self.inconclusive,
+            },
+            primary=self.primary,
+            reasoning=self.reasoning,
+        )
+
+
+AnyForecast = Annotated[QuantileForecast | BinaryForecast | OutcomeForecast, Field(discriminator="shape")]
+
+
+class PredictionReply(StepReply):
+    """`prediction_reply` narrows this to the arms of one plan."""
+
+    arms: ClassVar[tuple[str, ...] | None] = None
+
+    forecasts: Annotated[list[AnyForecast], Field(min_length=1, max_length=50)]
+
+    def to_body(self) -> list[Forecast]:
+        """In the order given, with ids `f1`, `f2` …"""
+        for item in self.forecasts:
+            if isinstance(item, QuantileForecast):
+                self._known(item.about)
+        made = []
+        for number, item in enumerate(self.forecasts, start=1):
+            try:
+                made.append(item.to_forecast(f"f{number}"))
+            except ValidationError as error:
+                raise InvalidInput(f"forecasts.{number - 1}: {explain(error)}") from error
+        if sum(forecast.primary for forecast in made) != 1:
+            raise InvalidInput("exactly one forecast must have primary true")
+        return made
+
+    def _known(self, about: str) -> None:
+        if about == "contrast":
+            return
+        arm = about.removeprefix("metric:")
+        if arm == about or (self.arms is not None and arm not in self.arms):
+            arms = "<arm>" if self.arms is None else " or metric:".join(self.arms)
+            raise InvalidInput(f"a quantile forecast is about contrast or metric:{arms}, not {about!r}")
+
+
+def prediction_reply(arms: Sequence[str]) -> type[PredictionReply]:
+    """`PredictionReply` for a plan with these arms: a forecast about any other is invalid."""
+    return type("PredictionReply", (PredictionReply,), {"__module__": __name__, "arms": tuple(arms)})
+
+
+# ------------------------------------------------------------------- conclude
+
+
+class ConclusionReply(StepReply):
+    claims: Annotated[list[Claim], Field(min_length=1, max_length=50)]
+    takeaway: Line
+    does_not_show: Annotated[list[Line], Field(min_length=1, max_length=50)]
+    surprise_explained: Text
+    prose: Text
+
+    def to_body(self) -> Conclusion:
+        return Conclusion(
+            claims=self.claims,
+            takeaway=self.takeaway,
+            does_not_show=self.does_not_show,
+            surprise_explained=self.surprise_explained,
+            prose=self.prose,
+        )
+
+
+# -------------------------------------------------------------------- writeup
+
+
+class ReportReply(Frozen):
+    """Prose for the report; tables, figures and the list of attempts come from the records."""
+
+    title: Line
+    abstract: Annotated[Text, Field(min_length=1)]
+    discussion: Annotated[Text, Field(min_length=1)]
+    limitations: Annotated[list[Text], Field(min_length=1, max_length=50)]
+
+
+# -------------------------------------------------------------------- helpers
+
+
+def refuse_twice(values: list[str], what: str) -> None:
+    try:
+        require_unique(values, what)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error

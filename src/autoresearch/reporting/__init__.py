@@ -1,0 +1,1 @@
+"""Pages that people read: the report, the log, the status, one record. Pure functions over records."""

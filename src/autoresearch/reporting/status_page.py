@@ -1,0 +1,110 @@
+"""Where a project stands, in a few lines that end with what to type next."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from autoresearch.ports import Entry
+from autoresearch.records import Acceptance, Approval, Critique, Proposal, body_as
+from autoresearch.reporting.story import State, decided, demonstration, of_cycle, standing, told
+from autoresearch.reporting.terminal import Pen
+from autoresearch.reporting.text import total_cost
+from autoresearch.settings_in_force import settings_in_force
+
+LABEL = 12
+OPEN_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Status:
+    """Strings are the records' own: `status_lines` escapes them."""
+
+    title: str
+    demonstration: bool
+    cycle: int
+    attempt: int
+    state: State
+    where: str
+    model: str
+    cost: str
+    """Of the whole project."""
+    records: int
+    open_assumptions: tuple[str, ...]
+    last_decision: str
+    """Empty: none yet."""
+    next_command: str
+
+
+def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
+    """`alive`: whether the container of a run without a result is there, if known."""
+    last = history[-1].record
+    proposals = [entry for entry in history if entry.record.kind == "proposal"]
+    now = standing(history, last.cycle, alive=alive)
+    return Status(
+        title=body_as(proposals[-1].record, Proposal).title,
+        demonstration=demonstration(history),
+        cycle=last.cycle,
+        attempt=last.attempt,
+        state=now.state,
+        where=now.sentence + now.pending,
+        model=settings_in_force(history).model,
+        cost=total_cost(entry.record.made_by.cost_usd for entry in history),
+        records=len(history),
+        open_assumptions=_open_assumptions(of_cycle(history, last.cycle)),
+        last_decision=_last_decision(history),
+        next_command=now.command,
+    )
+
+
+def _open_assumptions(entries: Sequence[Entry]) -> tuple[str, ...]:
+    found = told(entries)
+    critique = body_as(found["critique"].record, Critique) if "critique" in found else None
+    assumptions = critique.assumptions if critique else []
+    return tuple(f"{item.id}: {item.statement}" for item in assumptions if item.status == "open")
+
+
+def _last_decision(history: Sequence[Entry]) -> str:
+    for entry in reversed(history):
+        body = entry.record.body
+        if isinstance(body, Approval | Acceptance):
+            reason = f": {body.reason}" if body.reason.strip() else ""
+            return (
+                f"{decided(entry, body)} (cycle {entry.record.cycle}, attempt {entry.record.attempt}){reason}"
+            )
+    return ""
+
+
+def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
+    pen = Pen(width, color)
+    paint = {"waiting": pen.warn, "author needed": pen.warn, "stopped": pen.bad, "finished": pen.good}.get(
+        now.state, pen.strong
+    )
+    model = "no model: the steps read your proposal" if now.model == "none" else now.model
+    lines = [pen.strong(pen.line(now.title))]
+    if now.demonstration:
+        lines.append(pen.warn("demonstration: no person decided anything here"))
+    lines += _row("stands", now.where, pen, paint)
+    lines += _row("at", f"cycle {now.cycle}, attempt {now.attempt}, {now.records} records", pen)
+    lines += _row("model", f"{model}; {now.cost} so far", pen)
+    lines += _row("decision", now.last_decision or "none yet", pen)
+    lines += _row("open", _open_text(now.open_assumptions), pen)
+    # Whole and unwrapped: it is there to be copied.
+    return [*lines, f"{'next':<{LABEL}}{pen.strong(now.next_command)}"]
+
+
+def _open_text(assumptions: Sequence[str]) -> str:
+    if not assumptions:
+        return "no open assumption"
+    left = len(assumptions) - OPEN_SHOWN
+    return "\n".join([*assumptions[:OPEN_SHOWN], *([f"and {left} more"] if left > 0 else [])])
+
+
+def _row(label: str, text: str, pen: Pen, paint: Callable[[str], str] = str) -> list[str]:
+    """At most six lines of foreign text beside our label."""
+    lines = pen.block(text, indent=LABEL, most=6)
+    rows = [f"{label:<{LABEL}}{paint(lines[0][LABEL:])}"]
+    return rows + [" " * LABEL + paint(line[LABEL:]) for line in lines[1:]]
+
+
+def status_json(now: Status) -> dict[str, object]:
+    """The same fields under their names."""
+    return asdict(now)

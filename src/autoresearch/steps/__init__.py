@@ -1,0 +1,1 @@
+"""One file per step: records and ports in, exactly one record out."""

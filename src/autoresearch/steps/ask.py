@@ -1,0 +1,104 @@
+"""Ask the model for one reply: render the prompt, reuse a stored reply, store before use."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from autoresearch.errors import InvalidInput, LedgerError, ModelFailed
+from autoresearch.exchanges import reparse
+from autoresearch.layout import STANDARD_STEP
+from autoresearch.ports import Exchange, Request
+from autoresearch.prompts import file_items, records_for, render
+from autoresearch.records import Acceptance, Approval, MadeBy, Result, file_ref
+from autoresearch.replies import schema_notes
+from autoresearch.steps.situation import Situation, StepPorts
+
+R = TypeVar("R", bound=BaseModel)
+SYSTEM_PROMPT = "prompts/system.md"
+LOG_TAIL_BYTES = 4000
+
+
+def ask(at: Situation, ports: StepPorts, reply_type: type[R]) -> tuple[R, MadeBy, dict[str, bytes]]:
+    """The model's reply, who to credit, and the exchange to commit.
+
+    A reply that a crash left in the journal is used again: it has been paid for.
+    """
+    if ports.model is None or ports.prompt_path is None:
+        raise ModelFailed(f"the {at.step} step has no model or no prompt; see workflow/workflow.yaml")
+    request = build_request(at, ports, ports.prompt_path, reply_type)
+    key = journal_key(at)
+    stored = ports.noted(key)
+    exchange = _recall(stored, request) if stored else None
+    if exchange is None:
+        exchange = ports.model.ask(request)
+        ports.note(key, exchange.record)
+    path = f"exchanges/{at.step}.json"
+    made_by = MadeBy(
+        author="agent",
+        model=exchange.model,
+        tokens=exchange.tokens,
+        cost_usd=exchange.cost_usd,
+        exchanges=[file_ref(path, exchange.record)],
+    )
+    return exchange.reply, made_by, {path: exchange.record}
+
+
+def journal_key(at: Situation) -> str:
+    """Where the step's reply stands in the journal until its record is committed."""
+    return f"reply-{at.cycle}-{at.attempt}-{at.step}"
+
+
+def _recall(stored: bytes, request: Request[R]) -> Exchange[R] | None:
+    """None: the journal's reply answers another question, e.g. after the settings changed."""
+    try:
+        return reparse(stored, request)
+    except InvalidInput:
+        return None
+
+
+def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type: type[R]) -> Request[R]:
+    """The prompt as it goes out. What a step may see is decided by its kind, in `prompts.SEES`."""
+    seen = [entry.record for entry in at.upstream.values()]
+    context = {
+        "step": at.step,
+        "cycle": at.cycle,
+        "attempt": at.attempt,
+        "proposal": at.proposal_body().text,
+        "records": records_for(STANDARD_STEP[at.kind], seen) + _experiment(at),
+        "feedback": _feedback(at),
+        "schema_notes": schema_notes(reply_type),
+    }
+    return Request(
+        step=at.step,
+        system=render(ports.prompt(SYSTEM_PROMPT), context, name=SYSTEM_PROMPT),
+        prompt=render(ports.prompt(prompt_path), context, name=prompt_path),
+        reply_type=reply_type,
+    )
+
+
+def _experiment(at: Situation) -> list[dict[str, object]]:
+    """The code, for the steps that judge it, and for a plan that has to do better than the last."""
+    if at.kind in ("prediction", "conclusion"):
+        entry = at.entry("plan")
+    elif at.kind == "plan" and at.feedback is not None:
+        entry = next(
+            e for e in reversed(at.history) if e.record.kind == "plan" and e.record.cycle == at.cycle
+        )
+    else:
+        return []
+    files = {ref.path: at.read(entry, ref.path) for ref in entry.record.body.files()}
+    return file_items(files, entry.record.attempt)
+
+
+def _feedback(at: Situation) -> list[dict[str, str]]:
+    """Why this attempt, or this cycle, was opened. No step that writes code may see a forecast."""
+    opened_by = at.feedback or at.followed_up
+    if opened_by is None:
+        return []
+    body = opened_by.record.body
+    if isinstance(body, Result):
+        log = at.read(opened_by, body.log.path)[-LOG_TAIL_BYTES:].decode(errors="replace") if body.log else ""
+        return [{"from": "experiment", "decision": body.status, "reason": f"{body.why}\n{log}"}]
+    if isinstance(body, Approval | Acceptance):
+        return [{"from": opened_by.record.step, "decision": body.decision, "reason": body.reason}]
+    raise LedgerError(f"a {opened_by.record.kind} record opens no attempt")

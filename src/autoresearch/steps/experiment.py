@@ -1,0 +1,193 @@
+"""Run the approved trials in the sandbox: first a `run` record, which consumes the
+approval, then the `result`.
+
+The run is committed before anything starts. A supervisor that died is followed by
+one that finds the run record: it joins the container if that still lives or ended
+whole, and records `Lost` otherwise. Nothing runs twice under one approval.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+
+from autoresearch.analysis.trials import parse_trials
+from autoresearch.analysis.worker import compute
+from autoresearch.door import issue_trials
+from autoresearch.errors import InvalidInput, NotApproved
+from autoresearch.ports import Collected, Job, Warrant
+from autoresearch.records import (
+    SANDBOX,
+    Approval,
+    FileRef,
+    HostFacts,
+    Plan,
+    Result,
+    ResultStatus,
+    Run,
+    Settings,
+    TrialSpec,
+    clip,
+    file_ref,
+)
+from autoresearch.steps.situation import Draft, Situation, StepPorts
+
+POLL_SECONDS = 0.5
+UNOBSERVED = HostFacts(
+    exit_code=None, wall_seconds=None, cpu_seconds=None, peak_memory_mb=None, out_of_memory=None,
+    timed_out=None, output_truncated=None, started_at=None, ended_at=None,
+)  # fmt: skip
+
+
+def run_inputs(at: Situation) -> dict[str, str]:
+    return at.digests("plan", "approval")
+
+
+def result_inputs(at: Situation) -> dict[str, str]:
+    return at.digests("run")
+
+
+def issue(at: Situation, ports: StepPorts) -> Draft:
+    """The run record: seeds drawn now, from a nonce that did not exist when the plan was frozen."""
+    approval = at.entry("approval")
+    if at.history[-1].digest != approval.digest:
+        raise NotApproved(
+            "the approval is no longer the ledger's last record, so it is void; it is asked for again at: autoresearch run"
+        )
+    _require_approved(at)
+    ports.open_sandbox()  # an engine that does not answer must not cost the approval
+    plan = at.body(Plan)
+    nonce = ports.entropy.token_hex(32)
+    body = Run(
+        approval=approval.digest,
+        nonce=nonce,
+        trials=issue_trials(nonce, at.entry("plan").digest, plan),
+        run_id=f"p{at.proposal_body().project[:8]}-{approval.digest[:12]}",
+        host=f"{platform.system()} {platform.machine()}",
+    )
+    return Draft(body, SANDBOX)
+
+
+def _require_approved(at: Situation) -> None:
+    """The door asks again, with the bytes; this keeps a refused run off the record."""
+    approval = at.body(Approval)
+    bundle = approval.bundle
+    if approval.decision != "approve":
+        raise NotApproved(f"the reviewer decided {approval.decision}, not approve")
+    if (bundle.plan, bundle.cycle, bundle.attempt) != (at.entry("plan").digest, at.cycle, at.attempt):
+        raise NotApproved("the approval was given for another plan, cycle or attempt")
+
+
+def experiment_files(at: Situation) -> dict[str, bytes]:
+    """The plan's files, as they are sent."""
+    return {ref.path: at.read(at.entry("plan"), ref.path) for ref in at.body(Plan).experiment}
+
+
+def job_for(at: Situation) -> Job:
+    plan, run = at.body(Plan), at.body(Run)
+    return Job(run.run_id, experiment_files(at), run.trials, plan.config, plan.limits)
+
+
+def warrant_for(at: Situation) -> Warrant:
+    return Warrant(at.project.record, at.entry("plan").record, at.entry("approval"), at.entry("run"))
+
+
+def execute(at: Situation, ports: StepPorts, *, fresh: bool) -> Draft:
+    """Start (`fresh`) or rejoin the run, wait for its end, and read what it left."""
+    run = at.body(Run)
+    if fresh:
+        # Only the process that committed the run record may start it.
+        ports.sandbox.submit(job_for(at), warrant_for(at))
+    limits = at.body(Plan).limits
+    while (state := ports.sandbox.poll(run.run_id)).phase == "running":
+        ports.on_trials(state, len(run.trials), limits)
+        ports.sleep(POLL_SECONDS)
+    if state.phase == "absent":
+        ports.sandbox.remove(run.run_id)
+        return Draft(_lost(at), SANDBOX)
+    collected = ports.sandbox.collect(run.run_id, limits)
+    return _result(at, collected)
+
+
+def clean_up(at: Situation, ports: StepPorts) -> None:
+    """After the result is committed; a crash before this leaves containers for the next start."""
+    ports.sandbox.remove(at.body(Run).run_id)
+
+
+def _lost(at: Situation) -> Result:
+    run = at.body(Run)
+    return Result(
+        status="Lost",
+        why="nothing is left of the run: its supervisor died and no container ended whole",
+        run=at.entry("run").digest,
+        isolation=at.body(Approval).bundle.isolation,
+        facts=UNOBSERVED,
+        trials_issued=len(run.trials),
+        trials_completed=0,
+        trials=None,
+    )
+
+
+def _result(at: Situation, collected: Collected) -> Draft:
+    run, plan = at.body(Run), at.body(Plan)
+    done = completed_trials(collected.files)
+    status, why = _judge(collected, done, run.trials)
+    if status == "Completed":
+        try:
+            compute(plan, run.trials, collected.files)
+        except InvalidInput as error:
+            status, why = "Crashed", f"the trials ended, but their outputs do not give the metric: {error}"
+    files = {**collected.files, "log.txt": collected.log}
+    refs = {path: artifact_ref(path, data, at.settings) for path, data in sorted(files.items())}
+    body = Result(
+        status=status,
+        why=clip(why, 500),
+        run=at.entry("run").digest,
+        isolation=at.body(Approval).bundle.isolation,
+        facts=collected.facts,
+        trials_issued=len(run.trials),
+        trials_completed=done,
+        trials=refs.pop("trials.jsonl", None),
+        log=refs.pop("log.txt"),
+        log_truncated=collected.log_truncated,
+        refused=[clip(line, 500) for line in collected.refused],
+        artifacts=list(refs.values()),
+    )
+    return Draft(body, SANDBOX, files)
+
+
+def _judge(collected: Collected, done: int, specs: Sequence[TrialSpec]) -> tuple[ResultStatus, str]:
+    """Only a run in which every trial ended well, seen from outside, is completed."""
+    facts, issued = collected.facts, len(specs)
+    if facts.out_of_memory:
+        return "OutOfMemory", f"the kernel ended it for memory after {done} of {issued} trials"
+    if facts.timed_out:
+        return "TimedOut", f"the time limit ended it after {done} of {issued} trials"
+    if facts.output_truncated:
+        return "Crashed", f"its outputs exceed the approved limit; {done} of {issued} trials ended"
+    if facts.exit_code != 0 or done != issued:
+        cause = _first_error(collected.files, specs) or "see log.txt"
+        return "Crashed", f"exit code {facts.exit_code}, {done} of {issued} trials ended well; {cause}"
+    return "Completed", f"all {issued} trials ended well"
+
+
+def _first_error(files: Mapping[str, bytes], specs: Sequence[TrialSpec]) -> str:
+    """The last line of what the first failed trial raised; empty if none says."""
+    try:
+        trials = parse_trials(files, specs).trials
+    except InvalidInput:
+        return ""
+    failed = next((trial for trial in trials if not trial.ok and trial.error.strip()), None)
+    if failed is None:
+        return ""
+    return f"trial {failed.index} ({failed.arm}): {failed.error.strip().splitlines()[-1]}"
+
+
+def completed_trials(files: Mapping[str, bytes]) -> int:
+    """Lines the harness marked ok: a count for people; `check` parses them strictly."""
+    return sum(
+        b'"status":"ok"' in line.replace(b" ", b"") for line in files.get("trials.jsonl", b"").splitlines()
+    )
+
+
+def artifact_ref(path: str, data: bytes, settings: Settings) -> FileRef:
+    """Large outputs are kept by digest, outside the commits."""
+    return file_ref(path, data, committed=len(data) <= settings.artifact_limit_mb * 1_000_000)

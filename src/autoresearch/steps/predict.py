@@ -1,0 +1,50 @@
+"""The author's forecasts, on record before any result exists."""
+
+from autoresearch.records import HUMAN, Forecast, Plan, Prediction
+from autoresearch.replies import prediction_reply
+from autoresearch.steps.ask import ask
+from autoresearch.steps.plan import edited_by_person
+from autoresearch.steps.situation import Draft, Situation, StepPorts
+
+
+def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:
+    return at.digests("plan") | ({} if by_model else at.sections("predictions"))
+
+
+def run(at: Situation, ports: StepPorts) -> Draft:
+    carried = _carried(at)
+    if carried is not None:
+        return carried
+    if ports.model is not None:
+        arms = [arm.name for arm in at.body(Plan).arms]
+        reply, made_by, files = ask(at, ports, prediction_reply(arms))
+        return Draft(Prediction(forecasts=reply.to_body()), made_by, files)
+    proposal = at.proposal_body()
+    who = f"example:{proposal.example}" if proposal.example else f"human:{proposal.author.name}"
+    forecasts = [_by(forecast, who) for forecast in at.parsed().predictions]
+    return Draft(Prediction(forecasts=forecasts), HUMAN)
+
+
+def _by(forecast: Forecast, who: str) -> Forecast:
+    return forecast.model_copy(update={"forecaster": who})
+
+
+def _carried(at: Situation) -> Draft | None:
+    """An edit that leaves metric, arms and contrast alone leaves the forecasts standing too."""
+    if edited_by_person(at) is None:
+        return None
+    plans = [entry for entry in at.history if entry.record.kind == "plan" and entry.record.cycle == at.cycle]
+    forecasts = [
+        entry for entry in at.history if entry.record.kind == "prediction" and entry.record.cycle == at.cycle
+    ]
+    if len(plans) < 2 or not forecasts:
+        return None
+    before, after = plans[-2].record.body, plans[-1].record.body
+    same = isinstance(before, Plan) and isinstance(after, Plan) and (
+        (before.metric, before.arms, before.contrast) == (after.metric, after.arms, after.contrast)
+    )  # fmt: skip
+    last = forecasts[-1]
+    if not same or not isinstance(last.record.body, Prediction):
+        return None
+    body = Prediction(forecasts=last.record.body.forecasts, carried_from=last.digest)
+    return Draft(body, last.record.made_by.model_copy(update={"exchanges": [], "cost_usd": "0"}))

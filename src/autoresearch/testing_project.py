@@ -1,0 +1,279 @@
+"""A whole project in one process, without terminal, engine or network: for tests and rehearsals.
+
+`make_project` writes the first record into a real repository; `drive` goes on with it
+as `autoresearch run` does, with a scripted reviewer and a `FakeSandbox`. Time stands
+still and chance follows from the ledger's head, so that a walk which was interrupted
+and resumed makes the very commits that an unbroken one makes.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from autoresearch import assets
+from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.config import render_settings, settings_diff
+from autoresearch.driver import Driver, Ending
+from autoresearch.errors import Pending
+from autoresearch.layout import IGNORE_FILE, IGNORED, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
+from autoresearch.nodes import Nodes
+from autoresearch.ports import (
+    AcceptanceAnswer,
+    AcceptanceView,
+    ApprovalAnswer,
+    ApprovalView,
+    Model,
+    Sandbox,
+)
+from autoresearch.records import (
+    HUMAN,
+    AcceptDecision,
+    ApproveDecision,
+    Attention,
+    Person,
+    Proposal,
+    Record,
+    Reviewer,
+    Settings,
+    Tool,
+    WorkflowRef,
+    clip,
+    digest_of,
+    sha256,
+)
+from autoresearch.replay import Silent
+from autoresearch.settings_in_force import proposal_in_force
+from autoresearch.steps.situation import StepPorts
+from autoresearch.testing import PERSON, WHEN, FakeSandbox, FixedClock
+from autoresearch.workflow import Step, parse_workflow
+
+STILL = FixedClock(tick=timedelta(0))
+
+
+# -------------------------------------------------------------------- project
+
+
+def make_project(
+    root: Path,
+    text: str,
+    *,
+    title: str = "A study",
+    author: Person = PERSON,
+    settings: Settings | None = None,
+    demonstration: bool = False,
+    clock: FixedClock = STILL,
+) -> GitLedger:
+    """A new project in the empty or missing directory `root`, with the standard workflow."""
+    settings = settings or Settings()
+    files = _standard_workflow()
+    body = Proposal(
+        project=sha256(text.encode())[:32],
+        title=clip(title, 200),
+        text=text,
+        text_sha256=sha256(text.encode()),
+        author=author,
+        settings=settings,
+        workflow=WorkflowRef(
+            name="standard",
+            sha256=digest_of({path: sha256(data) for path, data in files.items()}),
+            files={path: sha256(data) for path, data in files.items()},
+        ),
+        tool=Tool(version="0", lock_sha256=sha256(b"")),
+        demonstration=demonstration,
+    )
+    committed = {
+        PROPOSAL_FILE: text.encode(),
+        SETTINGS_FILE: render_settings(settings).encode(),
+        IGNORE_FILE: IGNORED,
+        **{f"{WORKFLOW_DIR}/{path}": data for path, data in files.items()},
+    }
+    record = Record(
+        kind="proposal", cycle=1, attempt=1, step="start", parent=None, inputs={}, made_by=HUMAN, body=body
+    )
+    root.mkdir(parents=True, exist_ok=True)
+    ledger = GitLedger.create(root, clock)
+    ledger.append(record, committed, after="", author=author, extra=tuple(committed))
+    return ledger
+
+
+def _standard_workflow() -> dict[str, bytes]:
+    folder = assets.workflows() / "standard"
+    names = ["workflow.yaml", *(f"prompts/{path.name}" for path in sorted((folder / "prompts").glob("*.md")))]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+# --------------------------------------------------------------------- people
+
+Decide = Callable[[Any], "str | tuple[str, str] | ApprovalAnswer | AcceptanceAnswer"]
+"""The view → a decision, a decision with its reason, or the whole answer."""
+Decision = str | tuple[str, str] | Decide
+
+
+@dataclass
+class ScriptedReviewer:
+    """Answers the gates from a list. `ports.ReviewPort`; raises Pending when the list is empty.
+
+    `views` keeps what each gate showed.
+    """
+
+    decisions: list[Decision] = field(default_factory=list)
+    person: Person = PERSON
+    views: list[ApprovalView | AcceptanceView] = field(default_factory=list)
+
+    def identity(self) -> Reviewer:
+        return Reviewer(person=self.person)
+
+    def approve(self, view: ApprovalView) -> ApprovalAnswer:
+        answer = self._next(view)
+        if isinstance(answer, ApprovalAnswer):
+            return answer
+        decision, reason = answer
+        return approval(view, decision, reason)
+
+    def accept(self, view: AcceptanceView) -> AcceptanceAnswer:
+        answer = self._next(view)
+        if isinstance(answer, AcceptanceAnswer):
+            return answer
+        decision, reason = answer
+        return acceptance(view, decision, reason)
+
+    def confirm_settings(self, diff: str) -> bool:  # noqa: ARG002 - a desk hands over only what was confirmed
+        return True
+
+    def _next(self, view: ApprovalView | AcceptanceView) -> Any:
+        self.views.append(view)
+        if not self.decisions:
+            raise Pending("the script holds no further decision; come back with: autoresearch review")
+        decision = self.decisions.pop(0)
+        if callable(decision):
+            decision = decision(view)  # type: ignore[assignment]  # what it gives is looked at next
+        return (decision, "") if isinstance(decision, str) else decision
+
+
+def approval(view: ApprovalView, decision: ApproveDecision, reason: str = "", **more: Any) -> ApprovalAnswer:
+    """An answer to what `view` shows; `more` are its other fields."""
+    return ApprovalAnswer(
+        decision=decision, shown=digest_of(view.bundle), reason=reason, attention=_attention(), **more
+    )
+
+
+def acceptance(view: AcceptanceView, decision: AcceptDecision, reason: str = "") -> AcceptanceAnswer:
+    """An answer that takes every claim, or rejects every claim."""
+    verdict = "reject" if decision == "reject" else "accept"
+    return AcceptanceAnswer(
+        decision=decision,
+        shown=digest_of(view.subject),
+        claims={claim.id: verdict for claim in view.conclusion.claims},  # type: ignore[misc]
+        reason=reason,
+        attention=_attention(),
+    )
+
+
+def _attention() -> Attention:
+    return Attention(opened_at=WHEN, decided_at=WHEN)
+
+
+@dataclass
+class TextDesk:
+    """What the person wrote outside the gates, from lists. `driver.Desk`.
+
+    With no further proposal it stays as it is on record; `changed` settings are taken
+    in once, when the driver next asks.
+    """
+
+    ledger: GitLedger
+    proposals: list[str] = field(default_factory=list)
+    changed: Settings | None = None
+
+    def proposal(self) -> str:
+        if self.proposals:
+            return self.proposals.pop(0)
+        entries = self.ledger.entries()
+        last = entries[-1].record
+        body = proposal_in_force(entries, last.cycle, last.attempt).record.body
+        assert isinstance(body, Proposal)
+        return body.text
+
+    def offer_edit(self, why: str) -> bool:  # noqa: ARG002 - no editor here
+        return False
+
+    def settings(self, in_force: Settings) -> tuple[Settings, str, bytes] | None:
+        new, self.changed = self.changed, None
+        if new is None:
+            return None
+        return new, settings_diff(in_force, new), render_settings(new).encode()
+
+
+# ---------------------------------------------------------------------- drive
+
+
+@dataclass(frozen=True)
+class LedgerEntropy:
+    """Chance that follows from the head: the same at the same place of the same history."""
+
+    ledger: GitLedger
+
+    def token_hex(self, size: int) -> str:
+        return hashlib.shake_256(self.ledger.head().encode()).hexdigest(size)
+
+
+def shifted(arm: str, seed: int, config: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - as a trial is called
+    """A trial as the tests' small study has it: noise, plus one in the arm `shifted`."""
+    rng = random.Random(seed)  # noqa: S311 - a trial's noise
+    shift = 1.0 if arm == "shifted" else 0.0
+    return {"numbers": [rng.gauss(shift, 1.0) for _ in range(20)]}
+
+
+ModelFor = Callable[[str], Model | None]
+"""The setting `model` of a step → the model; None: the step reads the proposal."""
+
+
+def make_driver(
+    ledger: GitLedger,
+    reviewer: ScriptedReviewer,
+    *,
+    sandbox: Sandbox | None = None,
+    desk: TextDesk | None = None,
+    model_for: ModelFor = lambda _: None,
+) -> Driver:
+    """The driver of `autoresearch run`, over doubles."""
+    engine = sandbox or FakeSandbox(shifted)
+    first = ledger.entries()[0].commit
+    text = ledger.read(f"{WORKFLOW_DIR}/workflow.yaml", first).decode()
+    workflow = parse_workflow(text)
+
+    def ports_for(name: str, step: Step, settings: Settings) -> StepPorts:
+        spec = step.model or settings.models.get(name) or settings.model
+        return StepPorts(
+            model=model_for(spec) if step.prompt else None,
+            prompt=lambda path: ledger.read(f"{WORKFLOW_DIR}/{path}", first).decode(),
+            prompt_path=step.prompt,
+            open_sandbox=lambda: engine,
+            clock=STILL,
+            entropy=LedgerEntropy(ledger),
+            sleep=lambda _: None,
+            note=ledger.note,
+            noted=ledger.noted,
+            on_trials=lambda _state, _total, _limits: None,
+        )
+
+    return Driver(
+        ledger=ledger,
+        lock=ledger.lock,
+        workflow=workflow,
+        nodes=Nodes(workflow, ledger, ports_for, Silent()),
+        sandbox=lambda: engine,
+        reviewer=reviewer,
+        desk=desk or TextDesk(ledger),
+        progress=Silent(),
+        clock=STILL,
+    )
+
+
+def drive(ledger: GitLedger, decisions: Sequence[Decision], **doubles: Any) -> Ending:
+    """Go on with the project until its end. Raises Pending once `decisions` are used up."""
+    return make_driver(ledger, ScriptedReviewer(list(decisions)), **doubles).run()

@@ -1,0 +1,71 @@
+"""Run one gate on the controlling terminal; used by the tests as a child process.
+
+drive.py OUT GATE [OPTIONS-JSON]: the answer goes to OUT as JSON, exit 0; Pending
+goes to standard error, exit 3; Ctrl-C exits 130.
+"""
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import views
+
+from autoresearch.adapters.terminal import Preset, TerminalReviewer
+from autoresearch.errors import Pending
+from autoresearch.records import Reviewer
+
+
+class WallClock:
+    def now(self):
+        return datetime.now(UTC)
+
+    def monotonic(self):
+        return time.monotonic()
+
+
+GATES = {
+    "approve": lambda r: r.approve(views.approval_view()),
+    "first": lambda r: r.approve(views.approval_view(previous_files={}, history=[])),
+    "forecast": lambda r: r.approve(views.approval_view(ask_forecast=True)),
+    "blocked": lambda r: r.approve(views.blocked_view()),
+    "accept": lambda r: r.accept(views.acceptance_view()),
+    "accept-blocked": lambda r: r.accept(views.blocked_acceptance()),
+    "both": lambda r: (r.approve(views.approval_view()), r.accept(views.acceptance_view()))[1],
+    "settings": lambda r: r.confirm_settings("-max_attempts = 8\n+max_attempts = 9\x1b[2J\n"),
+}
+
+
+def plain(answer):
+    if isinstance(answer, bool):
+        return answer
+    out = dict(vars(answer))
+    out["attention"] = answer.attention.model_dump(mode="json")
+    if hasattr(answer, "forecasts"):
+        out["forecasts"] = [f.model_dump(mode="json") for f in answer.forecasts]
+        out["edited"] = answer.edited and answer.edited.model_dump(mode="json")
+        out["edited_files"] = {path: data.decode() for path, data in answer.edited_files.items()}
+    return out
+
+
+def main():
+    out, gate = sys.argv[1:3]
+    GATES["file"] = lambda r: r.edit_file(Path(out).with_name("proposal.md"), "the plan was\nrejected")
+    options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    if "preset" in options:
+        options["preset"] = Preset(*options["preset"])
+    reviewer = TerminalReviewer(Reviewer(person=views.ADA), WallClock(), **options)
+    try:
+        answer = GATES[gate](reviewer)
+    except Pending as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    Path(out).write_text(json.dumps(plain(answer)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""The screens as text: snapshots, and what hostile text can do to them.
+
+Snapshots are written anew with AUTORESEARCH_SNAPSHOTS=write; look at them before committing.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autoresearch.adapters.accept_screens import accept_screen, accept_sections, claims_on_screen
+from autoresearch.adapters.gate_screens import approve_screen, approve_sections, diff_page
+from autoresearch.adapters.screen_text import Look
+from autoresearch.adapters.text_plot import Range, text_plot
+from autoresearch.records import ProxyCard
+from autoresearch.safe_text import cells
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+SIZES = [(80, 24), (120, 40)]
+AS_SHOWN = {"c1": "accept", "c2": "accept"}
+
+
+def screens(views):
+    return {
+        "approve": lambda look: approve_screen(views.approval_view(), look),
+        "approve-first": lambda look: approve_screen(
+            views.approval_view(previous_files={}, history=[], ask_forecast=True), look
+        ),
+        "approve-blocked": lambda look: approve_screen(views.blocked_view(), look),
+        "accept": lambda look: accept_screen(views.acceptance_view(), look, AS_SHOWN),
+    }
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("name", ["approve", "approve-first", "approve-blocked", "accept"])
+def test_snapshot(views, name, size):
+    lines = screens(views)[name](Look(*size))
+    assert len(lines) < size[1]
+    assert max(cells(line) for line in lines) <= size[0]
+    path = SNAPSHOTS / f"{name}-{size[0]}x{size[1]}.txt"
+    text = "\n".join(lines) + "\n"
+    if os.environ.get("AUTORESEARCH_SNAPSHOTS") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", ["approve", "accept"])
+def test_plain_snapshot(views, name):
+    lines = screens(views)[name](Look(plain=True, unicode=False))
+    assert "\n".join(lines).isascii()
+    path = SNAPSHOTS / f"{name}-plain.txt"
+    text = "\n".join(lines) + "\n"
+    if os.environ.get("AUTORESEARCH_SNAPSHOTS") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("width", [20, 40, 59, 60, 80])
+@pytest.mark.parametrize("name", ["approve", "approve-first", "approve-blocked", "accept"])
+def test_no_line_is_wider_than_the_terminal(views, name, width):
+    assert max(cells(line) for line in screens(views)[name](Look(width, 24))) <= width
+
+
+def test_the_authors_forecasts_and_beliefs_stay_shut(views):
+    view = views.approval_view(ask_forecast=True)
+    look = Look(120, 60)
+    for section in approve_sections(view, look, forecasts_open=False):
+        text = "\n".join([*approve_screen(view, look), *section.render()])
+        assert "AUTHOR-REASONING" not in text
+        assert "0.01, 0.03" not in text
+        assert "prior" not in text
+    opened = approve_sections(view, look, forecasts_open=True)
+    assert any("AUTHOR-REASONING" in "\n".join(section.render()) for section in opened)
+
+
+def test_what_the_weak_proxy_allows_is_said(views):
+    assert "at most 3.2-fold" in "\n".join(approve_screen(views.approval_view(), Look()))
+    critique = views.CRITIQUE.model_copy(update={"proxy": None})
+    assert "no proxy figures" in "\n".join(approve_screen(views.approval_view(critique=critique), Look()))
+
+
+def test_no_isolation_stands_out(views):
+    bare = views.ISOLATION.model_copy(update={"tier": "none: shipped code only", "image": "-"})
+    bundle = views.BUNDLE.model_copy(update={"isolation": bare})
+    assert "NONE: none: shipped code only" in "\n".join(
+        approve_screen(views.approval_view(bundle=bundle), Look())
+    )
+    assert "NONE" not in "\n".join(approve_screen(views.approval_view(), Look()))
+
+
+def test_same_bytes_are_called_so(views):
+    view = views.approval_view(previous_files=views.FILES, history=["attempt 1: Lost after 12 of 40 trials"])
+    text = "\n".join(approve_screen(view, Look()))
+    assert "same bytes as last time" in text
+    assert "Lost after 12 of 40 trials" in text
+
+
+def test_the_diff_splits_lines_as_the_file_has_them():
+    rows = diff_page(
+        Look(), {"a.py": b"x = 1\n"}, {"a.py": b"x = 1\x0cy = 2\xe2\x80\xa8z\n", "b.py": b"new\n"}
+    )
+    text = "\n".join(rows)
+    assert "│ +x = 1␌y = 2<U+2028>z" in text
+    assert "b.py (new)" in text
+    assert diff_page(Look(), {"a": b"1"}, {"a": b"1"}) == ["No file changed."]
+
+
+def test_deceiving_code_is_flagged(views):
+    def code(source):
+        view = views.approval_view(files={"experiment/experiment.py": source})
+        return "\n".join(approve_sections(view, Look(), forecasts_open=True)[1].render())
+
+    deceiving = code("pаth = 1  # \u202e rotcevni\n".encode())
+    assert "line 1: name 'pаth' is not plain ASCII (CYRILLIC and LATIN)" in deceiving
+    assert "hidden characters" in deceiving
+    assert "<U+202E>" in deceiving
+    assert "Careful" not in code("path = 1  # naïve, 10 µs\n".encode())
+
+
+def test_long_code_lines_wrap_behind_another_margin(views):
+    view = views.approval_view(files={"experiment/experiment.py": b"x = '" + b"a" * 100 + b"'\n"})
+    rows = approve_sections(view, Look(), forecasts_open=True)[1].render()
+    code = [row for row in rows if row[0] in "│┊"]
+    assert [row[0] for row in code] == ["│", "┊"]
+    assert "".join(row[2:] for row in code) == "x = '" + "a" * 100 + "'"
+
+
+def test_claims_that_do_not_fit_are_counted(views):
+    view = views.acceptance_view()
+    assert claims_on_screen(view, Look(), AS_SHOWN)
+    assert not claims_on_screen(view, Look(60, 12), AS_SHOWN)
+    assert "... and 1 more: 1 opens them all" in "\n".join(accept_screen(view, Look(60, 12), AS_SHOWN))
+
+
+# ----------------------------------------------------------------------- plot
+
+
+def test_the_plot_puts_things_where_they_are():
+    ranges = [Range("Author", 0.0, 0.5, 1.0, "10/50/90"), Range("Observed", -1.0, -0.5, 0.0, "95%")]
+    author, observed, axis = text_plot(Look(80, 24), ranges, null=0.0)
+    null = axis.index("0", 13)
+    assert author.index("├") <= null
+    assert author.index("●") > null > observed.index("●")
+    assert axis.split() == ["-1", "0", "1"]
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=7, max_size=7),
+    st.integers(20, 200),
+)
+def test_the_plot_takes_any_figures(values, width):
+    low, middle, high = sorted(values[:3])
+    other = sorted(values[3:6])
+    ranges = [Range("Author", low, middle, high, "10/50/90"), Range("Observed", *other, "95%")]
+    assert len(text_plot(Look(width, 24), ranges, null=values[6])) == 3
+
+
+# --------------------------------------------------------------- hostile text
+
+HOSTILE = st.text(
+    alphabet=st.one_of(
+        st.characters(),
+        st.sampled_from(
+            "\x1b\x07\x08\r\n\t\x00\x7f\x9b\x9d\u202e\u2066\u200b\ufeff\u2028\U000e0041\udc9b\u0301│"
+        ),
+    ),
+    max_size=120,
+)
+OWN_COLOURS = re.compile(r"\x1b\[(?:0|1|32|1;31)m")
+HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
+def planted(value, hostile):
+    """`value` with every free text in it replaced, whatever its type; names and digests stay."""
+    return {
+        name: hostile
+        for name, field in type(value).model_fields.items()
+        if isinstance(getattr(value, name), str) and name not in KEPT
+    }
+
+
+KEPT = {
+    "id", "kind", "status", "severity", "check", "record", "sha256", "policy_sha256", "harness_sha256", "tier",
+    "form", "formula", "treatment", "control", "name", "outcome", "better", "level", "grade", "about", "shape",
+    "run", "decision", "verdict", "rule", "forecast", "arm",
+}  # fmt: skip
+
+
+def evil(value, hostile):
+    """A copy of a record part, and of all parts in it, with hostile text in every free field."""
+    if isinstance(value, list):
+        return [evil(item, hostile) for item in value]
+    if not hasattr(type(value), "model_fields"):
+        return value
+    changes = {name: evil(getattr(value, name), hostile) for name in type(value).model_fields}
+    return value.model_copy(update={**changes, **planted(value, hostile)})
+
+
+def is_unicode(text):
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def assert_safe(lines):
+    for line in lines:
+        bare = OWN_COLOURS.sub("", line)
+        found = HIDDEN.search(bare)
+        assert not found, (ascii(found), line)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=HOSTILE, colour=st.booleans(), width=st.sampled_from([30, 80]))
+def test_no_hidden_character_reaches_the_approve_gate(views, hostile, colour, width):
+    raw = hostile.encode("utf-8", "surrogatepass")
+    view = views.approval_view(
+        title=hostile,
+        question=hostile,
+        plan=evil(views.PLAN, hostile).model_copy(update={"config": {"k": hostile}}),
+        critique=evil(views.CRITIQUE, hostile),
+        prediction=evil(views.PREDICTION, hostile),
+        preflight=evil(views.blocked_view().preflight, hostile),
+        # A digest can only be made of text that JSON can carry.
+        bundle=evil(views.BUNDLE, hostile) if is_unicode(hostile) else views.BUNDLE,
+        files={"experiment/experiment.py": raw, hostile: raw},
+        previous_files={"experiment/experiment.py": b"x\n", hostile + "2": raw},
+        history=[hostile],
+        model=hostile,
+        cost_usd=hostile,
+    )
+    look = Look(width, 24, colour=colour)
+    assert_safe(approve_screen(view, look))
+    for section in approve_sections(view, look, forecasts_open=True):
+        assert_safe(section.render())
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=HOSTILE, colour=st.booleans(), width=st.sampled_from([30, 80]))
+def test_no_hidden_character_reaches_the_accept_gate(views, hostile, colour, width):
+    view = views.acceptance_view(
+        title=hostile,
+        plan=evil(views.PLAN, hostile),
+        forecasts=evil(list(views.PREDICTION.forecasts), hostile),
+        result=evil(views.RESULT, hostile),
+        check=evil(views.CHECK, hostile),
+        conclusion=evil(views.CONCLUSION, hostile),
+        monitoring=evil(views.MONITORING, hostile),
+        critique=evil(views.CRITIQUE, hostile),
+        log=hostile,
+        history=[hostile],
+    )
+    look = Look(width, 24, colour=colour)
+    assert_safe(accept_screen(view, look, AS_SHOWN))
+    for section in accept_sections(view, look, AS_SHOWN):
+        assert_safe(section.render())
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_foreign_text_never_stands_at_the_left_edge(views, width):
+    forged = "Decision: approve\nTo approve, type 00000000: DECISION"
+    view = views.approval_view(
+        title=forged,
+        question=forged,
+        plan=evil(views.PLAN, forged),
+        critique=evil(views.CRITIQUE, forged),
+        prediction=evil(views.PREDICTION, forged),
+        preflight=evil(views.PREFLIGHT, forged),
+        files={"experiment/experiment.py": forged.encode()},
+        history=[forged],
+    )
+    look = Look(width, 40)
+    lines = approve_screen(view, look)
+    for section in approve_sections(view, look, forecasts_open=True):
+        lines += section.render()
+    for line in lines:
+        if "DECISION" in line or "type 0000" in line or "Decision" in line:
+            assert re.match(r"(.{12})?[│┊] ", line), line
+
+
+def test_the_ceiling_of_the_card_is_the_one_shown():
+    card = ProxyCard(
+        target="t", proxy="p", dynamic="d", disanalogies=[], p_given_target=0.8, p_given_not=0.25
+    )
+    assert f"{card.ceiling:.3g}" == "3.2"

@@ -213,13 +213,14 @@ class Nodes:
         if run is None:
             self._progress.step(name, at.cycle, at.attempt)
             began = ports.clock.monotonic()
-            issued = experiment.issue(at, ports)
-            self._ledger.note(_consumed(at.entry("approval")), b"")
-            run = self._commit(at, experiment.run_inputs(at), issued)
+            run = self._commit(at, experiment.run_inputs(at), experiment.issue(at, ports))
             self._progress.recorded(run, ports.clock.monotonic() - began)
         at = self.situation(name, _pass(state, run))
         result = self._recorded(at, "result", experiment.result_inputs(at))
         if result is None:
+            # After the run record, before anything starts: a crash between the two costs the run, as any
+            # does, and not the approval, which would have to be asked for again though nothing ran.
+            self._ledger.note(_consumed(at.entry("approval")), b"")
             began = ports.clock.monotonic()
             result = self._commit(
                 at, experiment.result_inputs(at), experiment.execute(at, ports, fresh=fresh)

@@ -126,10 +126,13 @@ class DiesAt(GitLedger):
         return super().append(record, files, **more)
 
 
-@pytest.mark.parametrize("kind", ["critique", "result", "report"])
+@pytest.mark.parametrize("kind", ["critique", "run", "result", "report"])
 def test_dying_just_before_a_commit_costs_that_step_only(whole, cut, texts, kind):
-    """A result that was not committed is collected again from the container that is still there."""
-    number = {"critique": 0, "result": APPROVED, "report": len(STORY) - 2}[kind]
+    """A result that was not committed is collected again from the container that is still there.
+
+    A run that was not committed has not begun: its approval still counts.
+    """
+    number = {"critique": 0, "run": APPROVED, "result": APPROVED, "report": len(STORY) - 2}[kind]
     ledger = cut(number)
     dying = DiesAt(ledger.root, STILL)
     dying.kind = kind

@@ -59,8 +59,9 @@ def why_refused(path: str) -> str | None:
         return f"its path is longer than {LONGEST_PATH} characters"
     if len(parts) > DEEPEST_PATH:
         return f"it lies deeper than {DEEPEST_PATH} directories"
-    # `git~1` is `.git` on file systems with short names.
-    if any(part.lower().startswith((".git", "git~")) for part in parts):
+    # `git~1` is `.git` on file systems with short names. A directory with a HEAD is a repository to git,
+    # whatever it is called, and git obeys the settings beside it for whoever enters the directory.
+    if any(part.lower().startswith((".git", "git~")) or part.lower() == "head" for part in parts):
         return "names that mean something to git are not taken"
     if not all(_PART.fullmatch(part) for part in parts):
         return "names consist of letters, digits and _ . -, and start with neither . nor -"

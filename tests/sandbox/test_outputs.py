@@ -56,6 +56,8 @@ def test_takes_the_three_kinds_of_output():
         ("artifacts/.git/config", "mean something to git"),
         ("artifacts/.GitAttributes", "mean something to git"),
         ("artifacts/GIT~1/config", "mean something to git"),
+        ("artifacts/harmless/HEAD", "mean something to git"),
+        ("artifacts/harmless/head", "mean something to git"),
         ("artifacts/.hidden", "names consist"),
         ("artifacts/-rf", "names consist"),
         ("artifacts/a b", "names consist"),

@@ -219,6 +219,14 @@ def test_a_laxer_profile_is_another_policy(docker_sandbox, own, seccomp):
         lax.submit(job, warrant)
 
 
+def test_profile_knows_three_families_and_two_protocols(seccomp):
+    rules = [rule for rule in json.loads(seccomp)["syscalls"] if rule["names"] == ["socket"]]
+    allowed = sorted([arg["value"] for arg in sorted(rule["args"], key=lambda a: a["index"])] for rule in rules)
+    unix, inet, inet6 = 1, 2, 10
+    assert allowed == [[unix], *([family, n] for family in (inet, inet6) for n in (0, 6, 17))]
+    assert all(arg["op"] == "SCMP_CMP_EQ" for rule in rules for arg in rule["args"])
+
+
 def test_profile_names_two_architectures_and_no_way_out(seccomp):
     profile = json.loads(seccomp)
     assert profile["defaultAction"] == "SCMP_ACT_ERRNO"

@@ -19,7 +19,7 @@ demo: setup
 	@.venv/bin/autoresearch demo $(ARGS)
 
 test: setup
-	@scripts/engine
+	@scripts/engine --tiers
 	@$(python) -m autoresearch.adapters.image >/dev/null
 	@$(python) -m pytest -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tiers"]
+
 DATA = Path(__file__).parent / "data"
 
 

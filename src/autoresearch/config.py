@@ -12,7 +12,7 @@ from autoresearch.records import Settings, first_problem
 _COMMENTS = {
     "model": "who writes the steps: none (they read proposal.md), or anthropic:<model>",
     "base_url": "a server of the same protocol, e.g. http://127.0.0.1:8000; empty for the provider's own",
-    "isolation": "what stands between the experiment's code and this machine",
+    "isolation": "what stands between the experiment's code and this machine: docker, or gvisor",
     "max_attempts": "attempts per cycle; at the bound `run` stops",
     "max_cycles": "cycles per project",
     "artifact_limit_mb": "larger outputs stay in .git/autoresearch/artifacts, by digest",

@@ -12,6 +12,7 @@ from collections.abc import Container, Mapping
 from autoresearch.errors import NotApproved
 from autoresearch.ports import Job, Warrant
 from autoresearch.records import (
+    NO_TIER,
     Approval,
     Bundle,
     Isolation,
@@ -91,7 +92,7 @@ def _fenced(project: Proposal, approval: Approval, isolation: Isolation, *, is_s
         raise NotApproved(
             "a demonstration may run only the experiments that ship with autoresearch; this code is not one of them"
         )
-    if isolation.tier != "docker" and not (project.example and is_shipped):
+    if isolation.tier == NO_TIER and not (project.example and is_shipped):
         raise NotApproved(
             "without isolation only the experiments that ship with autoresearch may run, and only from: autoresearch demo"
         )

@@ -170,7 +170,7 @@ class Settings(Frozen):
     """Per step, e.g. `critique = "anthropic:…"`."""
     base_url: Annotated[str, Field(max_length=500, pattern=r"^(https?://[^\s@]+)?$")] = ""
     """A server of the same protocol; empty for the provider's own."""
-    isolation: Literal["docker"] = "docker"
+    isolation: Literal["docker", "gvisor"] = "docker"
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
     """Attempts per cycle."""
     max_cycles: Annotated[int, Field(ge=1, le=100)] = 5
@@ -558,10 +558,14 @@ class Rechecks(Frozen):
     fresh_seeds: Annotated[int, Field(ge=0, le=20)] = 1
 
 
+Tier = Literal["docker", "gvisor", "none: shipped code only"]
+NO_TIER: Tier = "none: shipped code only"
+
+
 class Isolation(Frozen):
     """What stands between the experiment's code and the machine."""
 
-    tier: Literal["docker", "none: shipped code only"]
+    tier: Tier
     image: Line
     """Full image ID, or `-` where there is none."""
     policy_sha256: Digest

@@ -14,7 +14,7 @@ import requests
 
 from autoresearch import assets, door, jobs
 from autoresearch.adapters import docker_policy as policy
-from autoresearch.adapters import engine
+from autoresearch.adapters import engine, gvisor
 from autoresearch.adapters.docker_outputs import read_outputs
 from autoresearch.adapters.docker_watch import Watch, moment
 from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
@@ -36,21 +36,29 @@ class DockerSandbox:
     """`Sandbox` on a Docker engine; see `docker_policy` for what each run gets."""
 
     def __init__(
-        self, image_id: str, *, harness: bytes, seccomp: bytes, shipped: Container[str], client: Any = None
+        self,
+        image_id: str,
+        *,
+        harness: bytes,
+        seccomp: bytes,
+        shipped: Container[str],
+        runtime: policy.Runtime = policy.RUNC,
+        client: Any = None,
     ) -> None:
         if not image_id.startswith("sha256:"):
             raise InvalidInput(f"the sandbox image must be given by its full id, not as {image_id!r}")
         self._image = image_id
         self._harness = harness
         self._seccomp = json.dumps(json.loads(seccomp), separators=(",", ":"))
-        self._policy_sha256 = policy.digest(seccomp)
+        self._runtime = runtime
+        self._policy_sha256 = policy.digest(seccomp, runtime)
         self._shipped = shipped
         self._client = client
         self._watches: dict[str, Watch] = {}
 
     def isolation(self) -> Isolation:
         try:
-            version = self._engine().version()
+            version, info = self._engine().version(), self._engine().info()
         except NO_ANSWER as error:
             raise BackEndMissing(
                 f"no Docker engine answers: {engine.reason(error)}\n{engine.mend()}"
@@ -62,12 +70,15 @@ class DockerSandbox:
                 "use a machine with x86_64 or aarch64 processors"
             )
         self._image_env()
+        said = f"Docker {version['Version'].partition('+')[0]}"
+        if self._runtime is policy.RUNSC:
+            said += f", gVisor ({gvisor.platform_of(info)})"
         return Isolation(
-            tier="docker",
+            tier=self._runtime.tier,
             image=self._image,
             policy_sha256=self._policy_sha256,
             harness_sha256=sha256(self._harness),
-            engine=f"Docker {version['Version'].partition('+')[0]}",
+            engine=said,
         )
 
     def check_limits(self, limits: ResourceLimits) -> None:
@@ -76,10 +87,10 @@ class DockerSandbox:
         cpus, megabytes = info["NCPU"], info["MemTotal"] // 2**20
         if limits.cpus > cpus:
             raise InvalidInput(f"limits.cpus is {limits.cpus:g}, but this machine has {cpus}")
-        if policy.memory_mb(limits) > megabytes:
+        if policy.memory_mb(limits, self._runtime) > megabytes:
             raise InvalidInput(
                 f"limits.memory_mb {limits.memory_mb} and output_mb {limits.output_mb} need "
-                f"{policy.memory_mb(limits)} MB with scratch space, but this machine has {megabytes}"
+                f"{policy.memory_mb(limits, self._runtime)} MB with scratch space, but this machine has {megabytes}"
             )
 
     def submit(self, job: Job, warrant: Warrant) -> None:
@@ -161,7 +172,10 @@ class DockerSandbox:
                 self._create(policy.holder_config(run_id, self._image, self._seccomp, limits), own.holder)
                 client.start(own.holder)
                 client.put_archive(own.holder, "/in", _tar(files))
-                self._create(policy.run_config(run_id, self._image, self._seccomp, limits, command), own.run)
+                config = policy.run_config(
+                    run_id, self._image, self._seccomp, limits, command=command, runtime=self._runtime
+                )
+                self._create(config, own.run)
                 watch = Watch(client, own.run, late=False)
                 self._watches[run_id] = watch
                 client.start(own.run)

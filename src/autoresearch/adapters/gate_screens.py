@@ -23,7 +23,7 @@ from autoresearch.adapters.screen_text import (
 )
 from autoresearch.forecast_line import contrast_name
 from autoresearch.ports import ApprovalView
-from autoresearch.records import Finding, Forecast, Hypothesis, count, digest_of, sha256
+from autoresearch.records import NO_TIER, Finding, Forecast, Hypothesis, count, digest_of, sha256
 from autoresearch.safe_text import decode, odd_names
 
 PROMPT_ROWS = 1
@@ -248,10 +248,11 @@ def _isolation(view: ApprovalView, look: Look) -> list[str]:
     cost = "cost unknown" if view.cost_usd == "unknown" else f"${view.cost_usd} spent"
     model = "no model" if view.model == "none" else f"model {view.model}"
     spent = look.line(f"{cost} so far, {model}")
-    if isolation.tier != "docker":
+    if isolation.tier == NO_TIER:
         return own(look, "Isolation", f"NONE: {isolation.tier}; {spent}", alarm=True)
     image = look.line(isolation.image.removeprefix("sha256:"))[:12]
-    return own(look, "Isolation", f"Docker, no network, image {image}; {spent}")
+    tier = {"docker": "Docker", "gvisor": "gVisor in Docker"}[isolation.tier]
+    return own(look, "Isolation", f"{tier}, no network, image {image}; {spent}")
 
 
 def _counts_of(view: ApprovalView) -> str:

@@ -4,13 +4,16 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from autoresearch import __version__
 from autoresearch.cli.output import say, show, show_json
 from autoresearch.errors import AutoresearchError, InvalidInput, exit_code
+
+if TYPE_CHECKING:
+    from autoresearch.records import Tier
 
 INTERRUPTED = 130
 EPILOG = "Exit codes: 0 done · 1 error · 2 usage · 3 waiting for a person · 4 back end or credential missing · 5 rejected by a person · 6 stale or locked · 130 interrupted"
@@ -284,11 +287,16 @@ def sandbox_build() -> None:
 
 
 @sandbox.command("check")
-def sandbox_check() -> None:
-    """Probe the real isolation. Exit 1 if anything is not contained."""
-    from autoresearch.cli.sandbox import check_sandbox
+@click.option(
+    "--tier",
+    type=click.Choice(["docker", "gvisor"]),
+    help="Another than the project's; runs use the project's setting only.",
+)
+def sandbox_check(tier: "Tier | None") -> None:
+    """Probe the real isolation of the project's tier. Exit 4 if anything is not contained."""
+    from autoresearch.cli.sandbox import check_sandbox, tier_here
 
-    check_sandbox()
+    check_sandbox(tier or tier_here(_folder()))
 
 
 @cli.group()

@@ -4,7 +4,7 @@ from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.tty import Tty, open_controlling_terminal
 from autoresearch.cli.output import say
 from autoresearch.cli.system import sleep
-from autoresearch.cli.wiring import docker_sandbox
+from autoresearch.cli.wiring import open_sandbox
 from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.ports import Entry
 from autoresearch.records import Approval, Plan, Result, Run, body_as
@@ -37,7 +37,8 @@ def _rerun(ledger: GitLedger, entries: list[Entry], result: Entry) -> bool:
     files = {ref.path: read(plan, ref.path) for ref in body_as(plan.record, Plan).experiment}
     job, warrant = recheck_job(entries[0], plan, approval, run, files, suffix="replay")
     say(f"cycle {result.record.cycle}, attempt {result.record.attempt}: {len(job.trials)} trials")
-    again = run_recheck(docker_sandbox(), job, warrant, sleep)
+    tier = body_as(approval.record, Approval).bundle.isolation.tier
+    again = run_recheck(open_sandbox(tier), job, warrant, sleep)
     recorded = {ref.path: read(result, ref.path) for ref in result.record.body.files()}
     same = True
     for trial in compare_rechecks(

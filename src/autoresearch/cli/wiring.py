@@ -12,7 +12,7 @@ from autoresearch.cli.system import SystemClock, SystemEntropy, jitter, sleep
 from autoresearch.errors import BackEndMissing, InvalidInput
 from autoresearch.layout import WORKFLOW_DIR
 from autoresearch.ports import JobState, Model, Progress, ReviewPort, Sandbox
-from autoresearch.records import Proposal, ResourceLimits, Settings, body_as
+from autoresearch.records import NO_TIER, Proposal, ResourceLimits, Settings, Tier, body_as
 from autoresearch.workflow import Step, Workflow, parse_workflow
 
 if TYPE_CHECKING:
@@ -108,10 +108,25 @@ def open_model(spec: str, base_url: str) -> "AnthropicModel | None":
     )
 
 
+def sandbox_of(ledger: GitLedger) -> Callable[[], Sandbox]:
+    """Opens the tier that the project's settings in force name. Nothing else can choose one."""
+    from autoresearch.settings_in_force import settings_in_force
+
+    return lambda: open_sandbox(settings_in_force(ledger.entries()).isolation)
+
+
 @cache
-def docker_sandbox() -> "DockerSandbox":
-    """The hardened container on this machine's engine; builds the image where it is missing."""
+def open_sandbox(tier: Tier) -> "DockerSandbox":
+    """The hardened container on this machine's engine; builds the image where it is missing.
+
+    Raises BackEndMissing for the tier that only `demo` may have.
+    """
+    if tier == NO_TIER:
+        raise BackEndMissing(
+            "what ran without isolation in a demonstration can run again only so: autoresearch demo"
+        )
     from autoresearch import assets
+    from autoresearch.adapters.docker_policy import RUNC, RUNSC
     from autoresearch.adapters.docker_sandbox import DockerSandbox
     from autoresearch.adapters.image import find_or_build
 
@@ -121,6 +136,7 @@ def docker_sandbox() -> "DockerSandbox":
         harness=(folder / "harness.py").read_bytes(),
         seccomp=(folder / "seccomp.json").read_bytes(),
         shipped=assets.shipped_experiments(),
+        runtime={"docker": RUNC, "gvisor": RUNSC}[tier],
     )
 
 
@@ -131,7 +147,7 @@ def demo_sandbox() -> Sandbox:
     from autoresearch.adapters.shipped_process import ProcessSandbox
 
     try:
-        return docker_sandbox()
+        return open_sandbox("docker")
     except BackEndMissing as error:
         say(f"no isolation: {error}")
         say("going on without isolation, with the experiment that ships with this package and nothing else")

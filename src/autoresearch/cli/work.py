@@ -13,9 +13,9 @@ from autoresearch.cli.output import say
 from autoresearch.cli.wiring import (
     CLOCK,
     build_driver,
-    docker_sandbox,
     first_proposal,
     open_project,
+    sandbox_of,
     writes_by_model,
 )
 from autoresearch.errors import InvalidInput
@@ -29,7 +29,7 @@ def go_on(folder: Path, *, plain: bool) -> None:
 
     ledger = open_for_work(folder)
     driver = build_driver(
-        ledger, person(ledger, None, plain=plain), StderrProgress(CLOCK, os.environ), docker_sandbox
+        ledger, person(ledger, None, plain=plain), StderrProgress(CLOCK, os.environ), sandbox_of(ledger)
     )
     ending = driver.run()
     say_what_next(ledger)
@@ -45,7 +45,7 @@ def decide(folder: Path, decision: str | None, reason: str, *, plain: bool) -> N
         raise InvalidInput("no gate is waiting for a decision; see: autoresearch status")
     preset = Preset(cast("Literal['approve', 'reject']", decision), reason) if decision else None
     driver = build_driver(
-        ledger, person(ledger, preset, plain=plain), StderrProgress(CLOCK, os.environ), docker_sandbox
+        ledger, person(ledger, preset, plain=plain), StderrProgress(CLOCK, os.environ), sandbox_of(ledger)
     )
     if driver.decide_once():
         say("recorded; go on with: autoresearch run")

@@ -10,6 +10,7 @@ from autoresearch.forecast_line import contrast_name
 from autoresearch.forecasting.belief import ratio_bounds
 from autoresearch.ports import Entry
 from autoresearch.records import (
+    NO_TIER,
     Acceptance,
     Approval,
     Body,
@@ -174,7 +175,7 @@ def _ran_without_isolation(entries: Sequence[Entry]) -> bool:
     bodies = [entry.record.body for entry in entries]
     tiers = [body.isolation.tier for body in bodies if isinstance(body, Result)]
     tiers += [body.bundle.isolation.tier for body in bodies if isinstance(body, Approval)]
-    return any(tier != "docker" for tier in tiers)
+    return NO_TIER in tiers
 
 
 def _any_decision(entries: Sequence[Entry]) -> bool:

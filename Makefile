@@ -20,6 +20,7 @@ demo: setup
 
 test: setup
 	@scripts/engine --tiers
+	@scripts/signing
 	@$(python) -m autoresearch.adapters.image >/dev/null
 	@$(python) -m pytest -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 

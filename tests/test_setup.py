@@ -196,3 +196,27 @@ def test_an_answering_engine_is_left_as_it_is(checkout):
     (checkout / ".venv").symlink_to(sys.prefix)
     done = script(checkout, "engine")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def commands(folder: Path, *names: str) -> str:
+    """A PATH on which there is nothing but `names`."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(shutil.which(name))
+    return str(folder)
+
+
+def test_says_what_gets_ssh_keygen_where_it_cannot_get_it_itself(checkout, tmp_path):
+    without = commands(tmp_path / "bin", "sh", "dirname", "mkdir", "id")
+    done = script(checkout, "signing", PATH=without)
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == [
+        "ssh-keygen is not installed, and signed decisions need it",
+        "install it (Debian, Ubuntu: apt-get install openssh-client)",
+    ]
+
+
+def test_ssh_keygen_that_is_there_is_left_as_it_is(checkout, tmp_path):
+    there = commands(tmp_path / "bin", "sh", "dirname", "mkdir", "id", "ssh-keygen")
+    done = script(checkout, "signing", PATH=there)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

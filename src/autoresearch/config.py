@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from autoresearch.errors import InvalidInput
-from autoresearch.records import Settings, first_problem
+from autoresearch.records import RegisteredReviewer, Settings, first_problem
 
 _COMMENTS = {
     "model": "who writes the steps: none (they read proposal.md), or anthropic:<model>",
@@ -17,6 +17,7 @@ _COMMENTS = {
     "max_cycles": "cycles per project",
     "artifact_limit_mb": "larger outputs stay in .git/autoresearch/artifacts, by digest",
     "models": "another model for one step, by the step's name",
+    "reviewers": "whose signature decisions need: autoresearch reviewer add; empty: decisions are unsigned",
 }
 
 
@@ -45,19 +46,44 @@ def render_settings(settings: Settings) -> str:
     for key, comment in _COMMENTS.items():
         value = values[key]
         lines += ["", f"# {comment}"]
-        if isinstance(value, dict):
+        if isinstance(value, list):
+            # Blocks at the end, not a list: another one can be added below with nothing else touched.
+            for reviewer in settings.reviewers:
+                lines += reviewer_block(reviewer).splitlines()
+        elif isinstance(value, dict):
             lines += [f"[{key}]", *(f"{name} = {_toml(item)}" for name, item in value.items())]
         else:
             lines.append(f"{key} = {_toml(value)}")
     return "\n".join(lines) + "\n"
 
 
+def reviewer_block(reviewer: RegisteredReviewer) -> str:
+    """A reviewer as it stands in `autoresearch.toml`."""
+    rows = reviewer.model_dump(mode="json").items()
+    return "\n[[reviewers]]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in rows)
+
+
 def settings_diff(old: Settings, new: Settings) -> str:
     """Changed settings, a line each: `max_attempts: 8 → 12`."""
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    return "\n".join(
-        f"{key}: {_toml(before[key])} → {_toml(after[key])}" for key in before if before[key] != after[key]
-    )
+    lines = [
+        f"{key}: {_toml(before[key])} → {_toml(after[key])}"
+        for key in before
+        if key != "reviewers" and before[key] != after[key]
+    ]
+    return "\n".join([*lines, *_reviewers_diff(old, new)])
+
+
+def _reviewers_diff(old: Settings, new: Settings) -> list[str]:
+    gone = [f"reviewer removed: {_reviewer(r)}" for r in old.reviewers if r not in new.reviewers]
+    come = [f"reviewer added: {_reviewer(r)}" for r in new.reviewers if r not in old.reviewers]
+    if not gone and not come and old.reviewers != new.reviewers:
+        return ["reviewers: in another order"]
+    return [*gone, *come]
+
+
+def _reviewer(reviewer: RegisteredReviewer) -> str:
+    return f"{reviewer.person}, {reviewer.key.split()[0]} {reviewer.fingerprint}"
 
 
 def _toml(value: object) -> str:

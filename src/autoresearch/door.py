@@ -24,6 +24,7 @@ from autoresearch.records import (
     digest_of,
     sha256,
 )
+from autoresearch.signed import require_signed
 
 
 def admit(job: Job, warrant: Warrant, isolation: Isolation, shipped: Container[str]) -> None:
@@ -45,6 +46,7 @@ def admit(job: Job, warrant: Warrant, isolation: Isolation, shipped: Container[s
     else:
         _listed_recheck(job, run, plan, approval.bundle, warrant.plan.digest)
     _fenced(project, approval, isolation, is_shipped=manifest_digest(job.files) in shipped)
+    _signed(warrant)
 
 
 def manifest_digest(files: Mapping[str, bytes]) -> str:
@@ -96,6 +98,22 @@ def _fenced(project: Proposal, approval: Approval, isolation: Isolation, *, is_s
         raise NotApproved(
             "without isolation only the experiments that ship with autoresearch may run, and only from: autoresearch demo"
         )
+
+
+def _signed(warrant: Warrant) -> None:
+    """The whole history up to the approval is asked, since it says whose signature counts.
+
+    Each record names the one before it by digest, and the approval the last: with a genuine
+    approval at its end, none can have been left out or put in.
+    """
+    digest = None
+    for entry in warrant.earlier:
+        if entry.record.parent != digest:
+            raise NotApproved("the history before the approval is not the one that its records name")
+        digest = entry.record.digest
+    if warrant.approval.record.parent != digest or warrant.earlier[0].record != warrant.project:
+        raise NotApproved("the history before the approval is not the one that its records name")
+    require_signed(warrant.earlier, warrant.approval)
 
 
 def _decided(approval: Approval, warrant: Warrant, project: Proposal) -> None:

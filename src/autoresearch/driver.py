@@ -4,12 +4,20 @@ The lock is held while machines work and not while a person reads; a decision co
 only if the ledger is still where it was when the gate opened.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from autoresearch.errors import AuthorNeeded, AutoresearchError, InvalidInput, Pending, Rejected, Stale
+from autoresearch.errors import (
+    AuthorNeeded,
+    AutoresearchError,
+    InvalidInput,
+    NotApproved,
+    Pending,
+    Rejected,
+    Stale,
+)
 from autoresearch.gates import (
     acceptance_record,
     acceptance_view,
@@ -19,9 +27,9 @@ from autoresearch.gates import (
     subject_for,
 )
 from autoresearch.graph import CycleEnded, OpenGate, walk
-from autoresearch.layout import PROPOSAL_FILE
+from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE
 from autoresearch.nodes import NewProposalNeeded, Nodes
-from autoresearch.ports import Clock, Entry, Ledger, Progress, ReviewPort, Sandbox
+from autoresearch.ports import Clock, Entry, Ledger, Progress, ReviewPort, Sandbox, Seal, Signer
 from autoresearch.proposal import parse_proposal
 from autoresearch.records import HUMAN as MADE_BY_PERSON
 from autoresearch.records import (
@@ -31,6 +39,7 @@ from autoresearch.records import (
     Kind,
     Proposal,
     Record,
+    RegisteredReviewer,
     Result,
     Reviewer,
     Settings,
@@ -38,6 +47,7 @@ from autoresearch.records import (
     sha256,
 )
 from autoresearch.settings_in_force import proposal_in_force, settings_in_force
+from autoresearch.signed import require_signed_settings
 from autoresearch.steps.situation import Situation
 from autoresearch.workflow import Workflow
 
@@ -78,6 +88,7 @@ class Driver:
     sandbox: Callable[[], Sandbox]
     reviewer: ReviewPort
     desk: Desk
+    signer: Signer
     progress: Progress
     clock: Clock
 
@@ -112,6 +123,7 @@ class Driver:
 
     def _walk(self) -> OpenGate | CycleEnded:
         history = self.ledger.entries()
+        require_signed_settings(history)
         cycle, settings = current_cycle(history), settings_in_force(history)
         attempts = [entry.record.attempt for entry in history if entry.record.cycle == cycle]
         if not attempts and cycle > settings.max_cycles:
@@ -143,18 +155,48 @@ class Driver:
         decision could stand there already, and theirs and this one would both count.
         """
         at = self.nodes.situation(gate.step, gate.state)
-        reviewer = self.reviewer.identity()
+        keys = settings_in_force(at.history).reviewers
+        reviewer = self._decider(keys)  # before anybody reads a screen that they could not sign
         self.progress.say(f"gate: {gate.step}, cycle {at.cycle}, attempt {at.attempt}")
         if self.workflow.steps[gate.step].kind == "approval":
             record, files = self._ask_approval(at, head, reviewer)
         else:
             record, files = self._ask_acceptance(at, head, reviewer), {}
+        if self.ledger.head() != head:
+            raise _overtaken()
+        # Without the lock, too: it may wait for a passphrase or a touch.
+        seal = self._seal(record, files, head, reviewer, keys)
         began = self.clock.monotonic()
         with self.lock():
             if self.ledger.head() != head:
-                raise Stale("somebody else decided meanwhile; look with: autoresearch log")
-            entry = self.ledger.append(record, files, after=head, author=reviewer.person)
+                raise _overtaken()
+            entry = self.ledger.append(record, files, after=head, author=reviewer.person, seal=seal)
         self.progress.recorded(entry, self.clock.monotonic() - began)
+
+    def _decider(self, keys: Sequence[RegisteredReviewer]) -> Reviewer:
+        """Who decides here: where keys are registered, only whoever holds one of them."""
+        reviewer = self.reviewer.identity()
+        if not keys:
+            return reviewer
+        if not reviewer.is_person:
+            raise NotApproved("this project has reviewers with keys, and a script is none of them")
+        return self.signer.reviewer(reviewer.person, keys)
+
+    def _seal(
+        self,
+        record: Record,
+        files: Mapping[str, bytes],
+        head: str,
+        reviewer: Reviewer,
+        keys: Sequence[RegisteredReviewer],
+    ) -> Seal | None:
+        """The reviewer's signature of the commit to come; None where no key is registered."""
+        if reviewer.key is None:
+            return None
+        key = next(known for known in keys if known.fingerprint == reviewer.key)
+        when = self.clock.now()
+        payload = self.ledger.payload(record, files, after=head, author=reviewer.person, when=when)
+        return Seal(when, self.signer.sign(payload, key))
 
     def _ask_approval(self, at: Situation, head: str, reviewer: Reviewer) -> tuple[Record, dict[str, bytes]]:
         bundle = bundle_for(at, self.sandbox().isolation(), head)
@@ -174,20 +216,26 @@ class Driver:
         if isinstance(last, Approval) and last.decision == "approve":
             return  # a record now would void the approval; the settings wait for the run
         changed = self.desk.settings(settings_in_force(history))
-        if changed is None:
-            return
-        settings, diff, text = changed
+        if changed is not None:
+            self.put_in_force(*changed)
+
+    def put_in_force(self, settings: Settings, diff: str, text: bytes) -> None:
+        """Record settings that the person confirmed, signed where keys are or become registered. Holds the lock."""
+        history = self.ledger.entries()
         place = history[-1].record
         number = sum(entry.record.kind == "config" for entry in history) + 1
-        reviewer = self.reviewer.identity()
+        # The first key vouches for itself: whoever registers it shows that they have it.
+        keys = settings_in_force(history).reviewers or settings.reviewers
+        reviewer = self._decider(keys)
         record = Record(
             kind="config", cycle=place.cycle, attempt=place.attempt, step=f"config-{number}",
             parent=history[-1].digest, inputs={}, made_by=MADE_BY_PERSON,
             body=Config(settings=settings, diff=diff, reviewer=reviewer),
         )  # fmt: skip
-        files = {"autoresearch.toml": text}
+        files, head = {SETTINGS_FILE: text}, self.ledger.head()
+        seal = self._seal(record, files, head, reviewer, keys)
         entry = self.ledger.append(
-            record, files, after=self.ledger.head(), author=reviewer.person, extra=tuple(files)
+            record, files, after=head, author=reviewer.person, extra=tuple(files), seal=seal
         )
         self.progress.recorded(entry, 0.0)
 
@@ -219,6 +267,10 @@ class Driver:
             extra=tuple(files),
         )
         self.progress.recorded(entry, 0.0)
+
+
+def _overtaken() -> Stale:
+    return Stale("somebody else decided meanwhile; look with: autoresearch log")
 
 
 def current_cycle(entries: Sequence[Entry]) -> int:

@@ -27,6 +27,7 @@ from autoresearch.records import (
     body_as,
 )
 from autoresearch.settings_in_force import proposal_in_force, settings_in_force
+from autoresearch.signed import require_signed
 from autoresearch.steps import (
     check,
     conclude,
@@ -200,6 +201,8 @@ class Nodes:
         if entry is None:
             interrupt({"gate": name, "state": dict(state)})
             raise AssertionError("interrupt never returns: no answer travels through the graph")
+        # Whatever was decided, and not only what opens the sandbox: a forged rejection moves work, too.
+        require_signed(experiment.before(at.history, entry), entry)
         body = entry.record.body
         assert isinstance(body, Approval | Acceptance)
         return self._route(_pass(state, entry), step, body.decision, entry)

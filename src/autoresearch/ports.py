@@ -32,6 +32,7 @@ from autoresearch.records import (
     Prediction,
     Preflight,
     Record,
+    RegisteredReviewer,
     ResourceLimits,
     Result,
     Reviewer,
@@ -72,6 +73,8 @@ class Entry:
     """40 hex digits."""
     when: datetime
     author: Person
+    raw: bytes = b""
+    """The commit object as git stores it: what a signature covers, and the signature."""
 
     @property
     def place(self) -> str:
@@ -96,6 +99,8 @@ class Commit:
     author: Person
     when: datetime
     message: str
+    raw: bytes = b""
+    """The object as git stores it."""
 
 
 class History(Protocol):
@@ -122,6 +127,15 @@ class History(Protocol):
     def stored(self, sha256: str) -> bytes | None: ...
 
 
+@dataclass(frozen=True)
+class Seal:
+    """A signature, and the time that the commit it covers states."""
+
+    when: datetime
+    signature: str
+    """Armored, as `ssh-keygen -Y sign` writes it."""
+
+
 class Ledger(Protocol):
     """The project's history, read as the sequence of its records."""
 
@@ -141,11 +155,24 @@ class Ledger(Protocol):
         after: str,
         author: Person,
         extra: Sequence[str] = (),
+        seal: "Seal | None" = None,
     ) -> Entry:
         """Commit `record` with `files` (repository path → bytes) as the child of commit `after`.
 
         Raises Stale if the branch is no longer at `after`; nothing is changed then.
         """
+        ...
+
+    def payload(
+        self,
+        record: Record,
+        files: Mapping[str, bytes],
+        *,
+        after: str,
+        author: Person,
+        when: datetime,
+    ) -> bytes:
+        """What a signature of the commit that `append` would make at `when` covers. Moves nothing."""
         ...
 
     def read(self, path: str, commit: str) -> bytes:
@@ -190,6 +217,8 @@ class Warrant:
     plan: Record
     approval: Entry
     run: Entry
+    earlier: Sequence[Entry]
+    """Every record before the approval, oldest first: they say which keys counted when it was given."""
     purpose: Literal["run", "recheck"] = "run"
 
 
@@ -367,6 +396,18 @@ class ReviewPort(Protocol):
 
     def confirm_settings(self, diff: str) -> bool:
         """Show the diff of `autoresearch.toml`; True if the person confirms it by typing."""
+        ...
+
+
+class Signer(Protocol):
+    """A person's own key."""
+
+    def reviewer(self, person: Person, registered: Sequence[RegisteredReviewer]) -> Reviewer:
+        """`person` with the registered key that can sign here. Raises Pending with the mend if none can."""
+        ...
+
+    def sign(self, payload: bytes, key: RegisteredReviewer) -> str:
+        """An armored signature of `payload` for git. Raises Pending if the person or the key would not."""
         ...
 
 

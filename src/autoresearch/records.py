@@ -10,6 +10,8 @@ digest of a record is the SHA-256 of its RFC 8785 canonical JSON, so it does
 not depend on key order or white space.
 """
 
+import base64
+import binascii
 import hashlib
 import json
 from datetime import datetime
@@ -161,6 +163,54 @@ class Body(Frozen):
         return []
 
 
+KEY_TYPES = (
+    "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "ssh-rsa",
+)
+"""Public keys a reviewer may sign with. Certificates are not among them: nothing here asks an authority."""
+Fingerprint = Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
+
+
+class RegisteredReviewer(Frozen):
+    """A person whose decisions count only with this key's signature."""
+
+    name: Line
+    email: Annotated[str, Field(min_length=1, max_length=254, pattern=r"^[^\r\n<>]*$")]
+    key: Annotated[str, Field(max_length=4000)]
+    """As in an OpenSSH .pub file, without the comment: `ssh-ed25519 AAAA…`."""
+
+    @field_validator("key")
+    @classmethod
+    def _is_public_key(cls, key: str) -> str:
+        kind, _, data = key.partition(" ")
+        if kind not in KEY_TYPES:
+            raise ValueError(f"must be an OpenSSH public key: one of {', '.join(KEY_TYPES)}, then its base64")
+        try:
+            blob = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError("must be an OpenSSH public key, and its base64 is broken") from error
+        if not blob.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
+            raise ValueError(f"says {kind}, but its bytes are another kind of key")
+        if base64.b64encode(blob).decode() != data:
+            raise ValueError("must be an OpenSSH public key in its usual base64")
+        return key
+
+    @property
+    def person(self) -> Person:
+        return Person(name=self.name, email=self.email)
+
+    @property
+    def fingerprint(self) -> str:
+        """As `ssh-keygen -l` prints it."""
+        blob = base64.b64decode(self.key.partition(" ")[2])
+        return f"SHA256:{base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip('=')}"
+
+
 class Settings(Frozen):
     """What stands in `autoresearch.toml`, validated. No secrets, ever."""
 
@@ -176,6 +226,13 @@ class Settings(Frozen):
     max_cycles: Annotated[int, Field(ge=1, le=100)] = 5
     artifact_limit_mb: Annotated[float, Field(gt=0, le=90)] = 5
     """Files above this are kept by digest, outside the commits."""
+    reviewers: Annotated[list[RegisteredReviewer], Field(max_length=50)] = []
+    """Where any stand, decisions and settings count only if signed by one of them."""
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> "Settings":
+        require_unique([reviewer.key for reviewer in self.reviewers], "reviewers' keys")
+        return self
 
 
 class WorkflowRef(Frozen):
@@ -599,6 +656,8 @@ class Reviewer(Frozen):
     person: Person
     is_person: bool = True
     """False for the demonstration script."""
+    key: Fingerprint | None = None
+    """Of the registered key that signs the commit; None where none is registered."""
 
 
 class Attention(Frozen):

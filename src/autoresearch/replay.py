@@ -32,6 +32,7 @@ from autoresearch.ports import (
     JobState,
     Model,
     Request,
+    Seal,
     Warrant,
 )
 from autoresearch.records import (
@@ -45,6 +46,7 @@ from autoresearch.records import (
     Preflight,
     Proposal,
     Record,
+    RegisteredReviewer,
     ResourceLimits,
     Result,
     Reviewer,
@@ -52,6 +54,7 @@ from autoresearch.records import (
     Settings,
     body_as,
 )
+from autoresearch.ssh_signature import split
 from autoresearch.steps.check import RECHECKS, REFUSED_RULE
 from autoresearch.steps.preflight import LIMITS_RULE
 from autoresearch.steps.situation import StepPorts
@@ -101,7 +104,18 @@ class Scratch(Protocol):
         after: str,
         author: Person,
         extra: Sequence[str] = (),
+        seal: Seal | None = None,
     ) -> Entry: ...
+
+    def payload(
+        self,
+        record: Record,
+        files: Mapping[str, bytes],
+        *,
+        after: str,
+        author: Person,
+        when: datetime,
+    ) -> bytes: ...
 
     def repeat_commit(self, commit: Commit, files: Mapping[str, bytes]) -> str: ...
 
@@ -145,6 +159,7 @@ def replay(
         sandbox=lambda: RecordedSandbox(tape),
         reviewer=RecordedReviewer(tape),
         desk=RecordedDesk(tape),
+        signer=RecordedSigner(tape),
         progress=Silent(),
         clock=RecordedClock(tape),
     )
@@ -220,11 +235,12 @@ class ComparingLedger:
         self._scratch = scratch
         self._on_record = on_record
         self._own = own_commits(tape.source)
-        for name in ("entries", "head", "read", "stored", "note", "noted", "forget"):
+        for name in ("entries", "head", "payload", "read", "stored", "note", "noted", "forget"):
             setattr(self, name, getattr(scratch, name))
 
     entries: Callable[[], Sequence[Entry]]
     head: Callable[[], str]
+    payload: Callable[..., bytes]
     read: Callable[[str, str], bytes]
     stored: Callable[[str], bytes | None]
     note: Callable[[str, bytes], None]
@@ -252,11 +268,12 @@ class ComparingLedger:
         after: str,
         author: Person,
         extra: Sequence[str] = (),
+        seal: Seal | None = None,
     ) -> Entry:
         recorded = self._tape.next()
         if recorded.record.kind == "config" != record.kind:
             raise Pending("the settings were changed here, while the work stood still")
-        made = self._scratch.append(record, files, after=after, author=author, extra=extra)
+        made = self._scratch.append(record, files, after=after, author=author, extra=extra, seal=seal)
         differences = tuple(_differences(recorded, made))
         derived = Derived(recorded, differences)
         self._on_record(derived)
@@ -430,6 +447,27 @@ class RecordedReviewer:
 
     def confirm_settings(self, diff: str) -> bool:  # noqa: ARG002 - it is on record that they did
         return True
+
+
+@dataclass(frozen=True)
+class RecordedSigner:
+    """Gives back the signatures on record: no key is needed to derive a commit again."""
+
+    tape: Tape
+
+    def reviewer(self, person: Person, registered: Sequence[RegisteredReviewer]) -> Reviewer:  # noqa: ARG002 - who signed is on record
+        body = self.tape.next().record.body
+        if isinstance(body, Approval | Acceptance | Config) and body.reviewer.key is not None:
+            return body.reviewer
+        raise NotApproved(
+            f"{body.kind} in {self.tape.next().commit[:12]} names no key, and keys are registered"
+        )
+
+    def sign(self, payload: bytes, key: RegisteredReviewer) -> str:  # noqa: ARG002 - it is on record
+        signature = split(self.tape.next().raw)[1]
+        if not signature:
+            raise NotApproved(f"commit {self.tape.next().commit[:12]} names a key and is not signed")
+        return signature
 
 
 @dataclass(frozen=True)

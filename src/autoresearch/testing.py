@@ -255,7 +255,7 @@ def approved_job(
     run_body = Run(approval=approval.digest, nonce=nonce, trials=trials, run_id=run_id, host="test")
     run = entry_of(_record(run_body, "experiment", approval.record))
     job = Job(run_id, dict(files), trials, plan_body.config, plan_body.limits)
-    return job, Warrant(project, plan, approval, run)
+    return job, Warrant(project, plan, approval, run, [entry_of(project), entry_of(plan)])
 
 
 def entry_of(record: Record) -> Entry:

@@ -28,6 +28,7 @@ from autoresearch.ports import (
     ApprovalView,
     Model,
     Sandbox,
+    Signer,
 )
 from autoresearch.records import (
     HUMAN,
@@ -37,6 +38,7 @@ from autoresearch.records import (
     Person,
     Proposal,
     Record,
+    RegisteredReviewer,
     Reviewer,
     Settings,
     Tool,
@@ -154,6 +156,16 @@ class ScriptedReviewer:
         return (decision, "") if isinstance(decision, str) else decision
 
 
+class NoKey:
+    """Somebody without any key. `ports.Signer`."""
+
+    def reviewer(self, person: Person, registered: Sequence[RegisteredReviewer]) -> Reviewer:  # noqa: ARG002 - none is theirs
+        raise Pending(f"{person} has no key here")
+
+    def sign(self, payload: bytes, key: RegisteredReviewer) -> str:  # noqa: ARG002 - likewise
+        raise Pending(f"nobody here has {key.fingerprint}")
+
+
 def approval(view: ApprovalView, decision: ApproveDecision, reason: str = "", **more: Any) -> ApprovalAnswer:
     """An answer to what `view` shows; `more` are its other fields."""
     return ApprovalAnswer(
@@ -238,6 +250,7 @@ def make_driver(
     *,
     sandbox: Sandbox | None = None,
     desk: TextDesk | None = None,
+    signer: Signer | None = None,
     model_for: ModelFor = lambda _: None,
 ) -> Driver:
     """The driver of `autoresearch run`, over doubles."""
@@ -269,6 +282,7 @@ def make_driver(
         sandbox=lambda: engine,
         reviewer=reviewer,
         desk=desk or TextDesk(ledger),
+        signer=signer or NoKey(),
         progress=Silent(),
         clock=STILL,
     )

@@ -39,17 +39,25 @@ from autoresearch.records import (
     Result,
     Run,
     Settings,
+    count,
     digest_of,
     parse_record,
     sha256,
 )
 from autoresearch.safe_text import escape
+from autoresearch.signed import Keys
 
 BLIND_SPOTS = (
     "cannot see: a history rebuilt, or cut back to an earlier record, by someone who can write here (no signature, "
     "no anchor); "
     "whether the reviewer read what they approved; anything the sandbox did not measure"
 )
+SIGNED_BLIND_SPOTS = (
+    "cannot see: a history rebuilt from before the first key, or cut back to an earlier record, by someone who can "
+    "write here (no anchor outside); whether a person held the key, and read what they signed; anything the sandbox "
+    "did not measure"
+)
+SIGNED = "every decision is signed by a key that counted then"
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,31 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Signing:
+    """What stands behind the decisions at the gates."""
+
+    unsigned: int
+    signers: tuple[str, ...]
+    """Name, address and fingerprint, once a decision whose signature holds."""
+
+    def line(self) -> str:
+        signed = len(self.signers)
+        if not signed:
+            return "unsigned: no decision here is signed, so each rests on the word of whoever can write to this repository"
+        by = escape(", ".join(sorted(set(self.signers))))
+        rest = (
+            f"; {self.unsigned} unsigned: anybody who can write here could have made them"
+            if self.unsigned
+            else ""
+        )
+        return f"signed: {count(signed, 'decision')}, by {by}{rest}"
+
+
+@dataclass(frozen=True)
 class Verdict:
     rows: tuple[Row, ...]
     head: str
+    signing: Signing
     unseen: tuple[str, ...] = ()
     """Large files that this clone does not have."""
 
@@ -87,7 +117,12 @@ class Verdict:
         for path in self.unseen:
             yield f"  not in this clone, so not compared: {path}"
         yield f"head {self.head}: {'sound' if self.sound else 'NOT SOUND'}"
-        yield BLIND_SPOTS
+        yield self.signing.line()
+        yield self.blind_spots
+
+    @property
+    def blind_spots(self) -> str:
+        return SIGNED_BLIND_SPOTS if self.signing.signers else BLIND_SPOTS
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -98,7 +133,9 @@ class Verdict:
                 for row in self.rows
             ],
             "unseen": list(self.unseen),
-            "blind_spots": BLIND_SPOTS,
+            "signed_decisions": len(self.signing.signers),
+            "unsigned_decisions": self.signing.unsigned,
+            "blind_spots": self.blind_spots,
         }
 
 
@@ -138,6 +175,7 @@ def verify(history: History) -> Verdict:
     findings.look("the repository is whole and shows its own history", *history.oddities())
     told = _tell(history, commits, findings)
     unseen: list[str] = []
+    signing = _signatures(told, findings)
     for index, item in enumerate(told):
         earlier = told[:index]
         findings.look("every message is the one its record yields", *_message(item))
@@ -149,7 +187,26 @@ def verify(history: History) -> Verdict:
             if problems is not None:
                 findings.look(name, *problems)
     head = commits[-1].id if commits else "none"
-    return Verdict(findings.rows(), head, tuple(unseen))
+    return Verdict(findings.rows(), head, signing, tuple(unseen))
+
+
+def _signatures(told: Sequence[Told], findings: Findings) -> "Signing":
+    """Each by the keys in force when it was given."""
+    keys, unsigned, signers = Keys(), 0, []
+    for item in told:
+        body = item.record.body
+        problem = keys.take(item.record, item.commit.raw)
+        if isinstance(body, Approval | Acceptance | Config) and (keys.registered or problem):
+            findings.look(SIGNED, *([f"{item}: {problem}"] if problem else []))
+        elif problem:
+            findings.look(SIGNED, f"{item}: {problem}")
+        if not isinstance(body, Approval | Acceptance):
+            continue
+        if keys.registered and not problem:
+            signers.append(f"{body.reviewer.person} {body.reviewer.key}")
+        else:
+            unsigned += 1
+    return Signing(unsigned, tuple(signers))
 
 
 def _tell(history: History, commits: Sequence[Commit], findings: Findings) -> list[Told]:

@@ -585,8 +585,10 @@ def run_verify(root, *args):
 def test_the_command_says_sound_and_what_it_cannot_see(copy):
     done = run_verify(copy)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-2].endswith(": sound")
-    assert done.stdout.splitlines()[-1] == BLIND_SPOTS
+    *_, head, signing, blind = done.stdout.splitlines()
+    assert head.endswith(": sound")
+    assert signing.startswith("unsigned: ")
+    assert blind == BLIND_SPOTS
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

@@ -40,7 +40,9 @@ def test_git_reads_every_kind_of_object_back(repo):
     inner = writer.tree({"z": (BLOB_MODE, blob)})
     # Git sorts folders as if their name ended in a slash: a.b < a/ < ab.
     tree = writer.tree({"ab": (BLOB_MODE, blob), "a": (TREE_MODE, inner), "a.b": (BLOB_MODE, blob)})
-    commit = writer.commit(CommitParts(tree, (), ADA, datetime(2026, 1, 1, tzinfo=UTC), "one: two\n"))
+    commit = writer.commit(
+        CommitParts(tree, (), ADA, datetime(2026, 1, 1, tzinfo=UTC), "one: two\n").payload()
+    )
     writer.sync()
     git(repo, "update-ref", "refs/heads/main", commit)
     assert git(repo, "fsck", "--strict", "--full") == ""

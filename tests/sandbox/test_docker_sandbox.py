@@ -221,7 +221,9 @@ def test_a_laxer_profile_is_another_policy(docker_sandbox, own, seccomp):
 
 def test_profile_knows_three_families_and_two_protocols(seccomp):
     rules = [rule for rule in json.loads(seccomp)["syscalls"] if rule["names"] == ["socket"]]
-    allowed = sorted([arg["value"] for arg in sorted(rule["args"], key=lambda a: a["index"])] for rule in rules)
+    allowed = sorted(
+        [arg["value"] for arg in sorted(rule["args"], key=lambda a: a["index"])] for rule in rules
+    )
     unix, inet, inet6 = 1, 2, 10
     assert allowed == [[unix], *([family, n] for family in (inet, inet6) for n in (0, 6, 17))]
     assert all(arg["op"] == "SCMP_CMP_EQ" for rule in rules for arg in rule["args"])

@@ -8,9 +8,9 @@ the work tree's pending update, the ref by compare-and-swap, then files and inde
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,9 +36,10 @@ from autoresearch.layout import (
     trailers_of,
     vouched_files,
 )
-from autoresearch.ports import Clock, Commit, Entry
+from autoresearch.ports import Clock, Commit, Entry, Seal
 from autoresearch.records import Person, Record, clip, parse_record
 from autoresearch.safe_text import escape
+from autoresearch.ssh_signature import with_signature
 
 BRANCH = "refs/heads/main"
 AGENT = Person(name="autoresearch", email="autoresearch@localhost")
@@ -137,7 +138,15 @@ class GitLedger:
         fields = raw.removesuffix("\0").split("\0") if raw else []
         if len(fields) % 6:
             raise LedgerError("git's history cannot be read: a commit message holds a NUL byte")
-        return [_commit(fields[at : at + 6]) for at in range(0, len(fields), 6)]
+        return [self._parse(fields[at : at + 6]) for at in range(0, len(fields), 6)]
+
+    def _parse(self, fields: Sequence[str]) -> Commit:
+        name, parents, author, email, when, message = fields
+        raw = self._object(name.strip())
+        return Commit(
+            name.strip(), tuple(parents.split()), _person(author, email), _moment(when), message,
+            raw[1] if raw else b"",
+        )  # fmt: skip
 
     def entries(self) -> Sequence[Entry]:
         head = self.head()
@@ -208,6 +217,7 @@ class GitLedger:
         after: str,
         author: Person,
         extra: Sequence[str] = (),
+        seal: Seal | None = None,
     ) -> Entry:
         """Commit `record` and `files`.
 
@@ -220,28 +230,53 @@ class GitLedger:
             raise LedgerError(
                 f"{', '.join(sorted(strangers))} is not vouched for by the {record.kind} record"
             )
-        aside = {path: data for path, data in files.items() if path in refs and not refs[path].committed}
-        committed = {path: data for path, data in files.items() if path not in aside}
-        for path, data in aside.items():
-            self._store(refs[path].sha256, data)
+        for path, data in files.items():
+            if path in refs and not refs[path].committed:
+                self._store(refs[path].sha256, data)
         entries = self.entries()
-        parent = entries[-1].record if entries else None
-        if record.parent != (parent.digest if parent else None):
-            raise Stale("the project moved on meanwhile; look again with: autoresearch status")
-        parts = CommitParts(
-            tree="", parents=(after,) if after else (), author=author, when=self._clock.now(),
-            message=commit_message(record, parent),
-        )  # fmt: skip
-        commit = self._commit({**committed, record_path(record): record.to_bytes()}, parts)
-        entry = Entry(record, record.digest, commit, _whole_seconds(parts.when), author)
+        when = seal.when if seal else self._clock.now()
+        parts = self._parts(record, after, author, when)
+
+        def commit_of(tree: str) -> bytes:
+            payload = replace(parts, tree=tree).payload()
+            return with_signature(payload, seal.signature) if seal else payload
+
+        raw = self._commit(_committed(record, files), after, commit_of)
+        commit = object_id("commit", raw)
+        entry = Entry(record, record.digest, commit, _whole_seconds(when), author, raw)
         self._cached = (commit, [*entries, entry])
         return entry
 
+    def payload(
+        self,
+        record: Record,
+        files: Mapping[str, bytes],
+        *,
+        after: str,
+        author: Person,
+        when: datetime,
+    ) -> bytes:
+        """What a signature of the commit that `append` would make at `when` covers. Moves nothing.
+
+        The objects are written, so that a signature which takes a while needs no lock. If nobody
+        signs they lie there unreferenced, as after a crash.
+        """
+        parts = self._parts(record, after, author, when)
+        with self._writing(after):
+            writer = ObjectWriter(self._git_dir / "objects")
+            return replace(parts, tree=self._grow(writer, _committed(record, files), after)).payload()
+
     def repeat_commit(self, commit: Commit, files: Mapping[str, bytes]) -> str:
         """Make a person's own commit again, on top of the branch. Returns its new id."""
-        return self._commit(
-            files, CommitParts("", (self.head(),), commit.author, commit.when, commit.message)
-        )
+        head = self.head()
+        # All other headers stay as they are: committer, time zones, a signature of the person's own.
+        headers, blank, message = commit.raw.partition(b"\n\n")
+        kept = [line for line in headers.split(b"\n") if not line.startswith((b"tree ", b"parent "))]
+
+        def commit_of(tree: str) -> bytes:
+            return b"\n".join([f"tree {tree}\nparent {head}".encode(), *kept]) + blank + message
+
+        return object_id("commit", self._commit(files, head, commit_of))
 
     def note(self, key: str, data: bytes) -> None:
         journal = self._own / "journal"
@@ -306,23 +341,43 @@ class GitLedger:
 
     # ----------------------------------------------------------------- internals
 
-    def _commit(self, blobs: Mapping[str, bytes], parts: CommitParts) -> str:
-        old = parts.parents[0] if parts.parents else ""
+    def _parts(self, record: Record, after: str, author: Person, when: datetime) -> CommitParts:
+        """The commit of `record` on top of `after`, but for its tree. Raises Stale."""
+        entries = self.entries()
+        parent = entries[-1].record if entries else None
+        if record.parent != (parent.digest if parent else None):
+            raise Stale("the project moved on meanwhile; look again with: autoresearch status")
+        return CommitParts(
+            tree="", parents=(after,) if after else (), author=author, when=when,
+            message=commit_message(record, parent),
+        )  # fmt: skip
+
+    def _grow(self, writer: ObjectWriter, blobs: Mapping[str, bytes], old: str) -> str:
+        """The id of `old`'s tree with `blobs` put in."""
+        ids = {path: writer.blob(data) for path, data in blobs.items()}
+        base = self._tree(f"{old}^{{tree}}") if old else {}
+        return writer.tree(grow_tree(writer, base, ids, self._tree))
+
+    def _commit(self, blobs: Mapping[str, bytes], old: str, commit_of: Callable[[str], bytes]) -> bytes:
+        """Put `blobs` on top of `old`; `commit_of` makes the commit object of a tree. Returns that object."""
         writer = ObjectWriter(self._git_dir / "objects")
-        try:
-            ids = {path: writer.blob(data) for path, data in blobs.items()}
-            base = self._tree(f"{old}^{{tree}}") if old else {}
-            tree = writer.tree(grow_tree(writer, base, ids, self._tree))
-            new = writer.commit(CommitParts(tree, parts.parents, parts.author, parts.when, parts.message))
+        with self._writing(old):
+            raw = commit_of(self._grow(writer, blobs, old))
+            new = writer.commit(raw)
             writer.sync()
             self.note("work-tree", f"{old}\n{new}\n".encode())
             self._move_branch(new, old)
             self._update_work_tree(old, new)
+        self.forget("work-tree")
+        return raw
+
+    @contextmanager
+    def _writing(self, old: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             go_on = "; mend that, then: autoresearch run" if old else ""
             raise LedgerError(f"could not write to {self.root}: {error.strerror}{go_on}") from error
-        self.forget("work-tree")
-        return new
 
     def _move_branch(self, new: str, old: str) -> None:
         try:
@@ -389,7 +444,7 @@ class GitLedger:
             raise LedgerError(
                 f"{path} in commit {commit.id[:12]} is not the record that its commit names; see: autoresearch verify"
             )
-        return Entry(record, record.digest, commit.id, commit.when, commit.author)
+        return Entry(record, record.digest, commit.id, commit.when, commit.author, commit.raw)
 
     def _record_path(self, commit: Commit, trailers: dict[str, str]) -> str:
         """The one record file that the commit adds."""
@@ -471,9 +526,11 @@ def _said(error: git.GitCommandError) -> str:
     return " ".join(str(error.stderr).strip().removeprefix("stderr:").split()).strip("'")
 
 
-def _commit(fields: Sequence[str]) -> Commit:
-    name, parents, author, email, when, message = fields
-    return Commit(name.strip(), tuple(parents.split()), _person(author, email), _moment(when), message)
+def _committed(record: Record, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What goes into the commit: the record, and its files but for those too large."""
+    refs = vouched_files(record)
+    kept = {path: data for path, data in files.items() if path not in refs or refs[path].committed}
+    return {**kept, record_path(record): record.to_bytes()}
 
 
 def _person(name: str, email: str) -> Person:

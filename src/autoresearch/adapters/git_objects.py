@@ -65,8 +65,8 @@ class ObjectWriter:
         ]
         return self._write("tree", b"".join(entries))
 
-    def commit(self, parts: CommitParts) -> str:
-        return self._write("commit", parts.payload())
+    def commit(self, data: bytes) -> str:
+        return self._write("commit", data)
 
     def sync(self) -> None:
         """Make every directory entry written so far survive a power cut."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autoresearch.cli.identity import git_identity
 from autoresearch.errors import AutoresearchError, BackEndMissing
+from autoresearch.ssh_signature import INSTALL
 
 OLDEST_PYTHON = (3, 11)
 
@@ -19,6 +20,7 @@ def examine() -> None:
         ("python", _python, True),
         ("git", _git, True),
         ("identity", lambda: str(git_identity(Path.cwd())), True),
+        ("signing", _signing, False),
         ("engine", _engine, True),
         ("image", _image, False),
         ("disk", _disk, True),
@@ -52,6 +54,12 @@ def _git() -> str:
         raise BackEndMissing("git is not installed; apt-get install git")
     done = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True)
     return done.stdout.strip().removeprefix("git version ")
+
+
+def _signing() -> str:
+    if shutil.which("ssh-keygen") is None:
+        raise BackEndMissing(f"{INSTALL}; not needed in projects without reviewers' keys")
+    return "ssh-keygen is there, for: autoresearch reviewer add"
 
 
 def _engine() -> str:

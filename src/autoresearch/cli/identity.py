@@ -11,7 +11,7 @@ from autoresearch.records import Person, first_problem
 
 def git_identity(folder: Path) -> Person:
     """Raises InvalidInput with the two commands to type if git knows no name or address."""
-    name, email = _config("user.name", folder), _config("user.email", folder)
+    name, email = git_setting("user.name", folder), git_setting("user.email", folder)
     if not name or not email:
         raise InvalidInput(
             "git knows no name and address for you, and decisions are recorded under them\n"
@@ -24,7 +24,8 @@ def git_identity(folder: Path) -> Person:
         raise InvalidInput(f"git's user.name or user.email cannot be used: {first_problem(error)}") from error
 
 
-def _config(key: str, folder: Path) -> str:
+def git_setting(key: str, folder: Path) -> str:
+    """A setting of git's as it stands for `folder`; empty if it is not set."""
     done = subprocess.run(
         ["git", "config", "--get", key], capture_output=True, text=True, check=False, cwd=folder
     )

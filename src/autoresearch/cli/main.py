@@ -270,6 +270,36 @@ def report() -> None:
     build_report(_folder())
 
 
+# ------------------------------------------------------------------ whose key
+
+
+@cli.group()
+def reviewer() -> None:
+    """The people whose signature the gates' decisions need."""
+
+
+@reviewer.command("add")
+@click.argument("key", required=False, type=click.Path(path_type=Path))
+@click.option("--name", help="Whose key it is, if not yours; with --email.")
+@click.option("--email", help="As git knows them.")
+def reviewer_add(key: Path | None, name: str | None, email: str | None) -> None:
+    """Register the public KEY (default: git's user.signingkey, else ~/.ssh/id_ed25519.pub).
+
+    From then on a gate's decision counts only if it is signed by a registered key.
+    """
+    from autoresearch.cli.reviewer import add_reviewer
+
+    add_reviewer(_folder(), key, name, email, plain=_plain())
+
+
+@reviewer.command("list")
+def reviewer_list() -> None:
+    """The registered keys."""
+    from autoresearch.cli.reviewer import list_reviewers
+
+    show(list_reviewers(_folder()))
+
+
 # ----------------------------------------------------------------- the tools
 
 

@@ -35,7 +35,7 @@ def _rerun(ledger: GitLedger, entries: list[Entry], result: Entry) -> bool:
     plan = by_digest[body_as(approval.record, Approval).bundle.plan]
     read = reader(ledger)
     files = {ref.path: read(plan, ref.path) for ref in body_as(plan.record, Plan).experiment}
-    job, warrant = recheck_job(entries[0], plan, approval, run, files, suffix="replay")
+    job, warrant = recheck_job(entries, plan, approval, run, files, suffix="replay")
     say(f"cycle {result.record.cycle}, attempt {result.record.attempt}: {len(job.trials)} trials")
     tier = body_as(approval.record, Approval).bundle.isolation.tier
     again = run_recheck(open_sandbox(tier), job, warrant, sleep)

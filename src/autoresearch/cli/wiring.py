@@ -46,7 +46,9 @@ def project_workflow(ledger: GitLedger) -> Workflow:
 def build_driver(
     ledger: GitLedger, reviewer: ReviewPort, progress: Progress, open_sandbox: Callable[[], Sandbox]
 ) -> "Driver":
+    from autoresearch.adapters.ssh_signer import SshSigner
     from autoresearch.cli.desk import WorkTreeDesk
+    from autoresearch.cli.identity import git_setting
     from autoresearch.driver import Driver
     from autoresearch.nodes import Nodes
     from autoresearch.steps.situation import StepPorts
@@ -78,6 +80,7 @@ def build_driver(
         sandbox=open_sandbox,
         reviewer=reviewer,
         desk=WorkTreeDesk(ledger, reviewer),
+        signer=SshSigner(Path.home(), git_setting("user.signingkey", ledger.root)),
         progress=progress,
         clock=CLOCK,
     )

@@ -21,7 +21,7 @@ from autoresearch.records import (
     TrialSpec,
     body_as,
 )
-from autoresearch.steps.experiment import POLL_SECONDS, artifact_ref, experiment_files
+from autoresearch.steps.experiment import POLL_SECONDS, artifact_ref, before, experiment_files
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 
 RECHECKS = "rechecks/"
@@ -38,7 +38,7 @@ def run(at: Situation, ports: StepPorts) -> Draft:
     computed = compute(plan, issued.trials, files)
     primary = next(f for f in at.body(Prediction).forecasts if f.primary)
     job, warrant = recheck_job(
-        at.project,
+        at.history,
         at.entry("plan"),
         at.entry("approval"),
         at.entry("run"),
@@ -78,7 +78,13 @@ def all_forecasts(at: Situation) -> Sequence[Forecast]:
 
 
 def recheck_job(
-    project: Entry, plan: Entry, approval: Entry, run: Entry, files: Mapping[str, bytes], *, suffix: str
+    history: Sequence[Entry],
+    plan: Entry,
+    approval: Entry,
+    run: Entry,
+    files: Mapping[str, bytes],
+    *,
+    suffix: str,
 ) -> tuple[Job, Warrant]:
     """The trials that an approval lets run again, and why they may."""
     design, issued = body_as(plan.record, Plan), body_as(run.record, Run)
@@ -90,7 +96,8 @@ def recheck_job(
         config=design.config,
         limits=design.limits,
     )
-    return job, Warrant(project.record, plan.record, approval, run, purpose="recheck")
+    earlier = before(history, approval)
+    return job, Warrant(history[0].record, plan.record, approval, run, earlier, purpose="recheck")
 
 
 def run_recheck(sandbox: Sandbox, job: Job, warrant: Warrant, sleep: Sleep) -> Collected:

@@ -13,7 +13,7 @@ from autoresearch.analysis.trials import parse_trials
 from autoresearch.analysis.worker import compute
 from autoresearch.door import issue_trials
 from autoresearch.errors import InvalidInput, NotApproved
-from autoresearch.ports import Collected, Job, Warrant
+from autoresearch.ports import Collected, Entry, Job, Warrant
 from autoresearch.records import (
     SANDBOX,
     Approval,
@@ -87,7 +87,15 @@ def job_for(at: Situation) -> Job:
 
 
 def warrant_for(at: Situation) -> Warrant:
-    return Warrant(at.project.record, at.entry("plan").record, at.entry("approval"), at.entry("run"))
+    approval = at.entry("approval")
+    return Warrant(
+        at.project.record, at.entry("plan").record, approval, at.entry("run"), before(at.history, approval)
+    )
+
+
+def before(history: Sequence[Entry], entry: Entry) -> Sequence[Entry]:
+    """The records before `entry`."""
+    return history[: next(n for n, known in enumerate(history) if known.digest == entry.digest)]
 
 
 def execute(at: Situation, ports: StepPorts, *, fresh: bool) -> Draft:

@@ -3,7 +3,9 @@
 from autoresearch.records import RULES, Report, file_ref
 from autoresearch.replies import ReportReply
 from autoresearch.reporting.report import ReportProse, build
+from autoresearch.signed import require_signed
 from autoresearch.steps.ask import ask
+from autoresearch.steps.experiment import before
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 
 
@@ -12,6 +14,8 @@ def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:  # noqa: ARG001 
 
 
 def run(at: Situation, ports: StepPorts) -> Draft:
+    acceptance = at.entry("acceptance")
+    require_signed(before(at.history, acceptance), acceptance)
     prose, made_by = None, RULES
     exchange: dict[str, bytes] = {}
     if ports.model is not None:

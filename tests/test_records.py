@@ -175,6 +175,28 @@ def test_a_rejection_needs_its_reason():
     Approval.model_validate(json.loads(APPROVAL))
 
 
+@pytest.mark.parametrize(
+    ("changes", "seconds", "opened", "said"),
+    [
+        ({}, 4, [], "Approved after 4 s without opening the code."),
+        ({}, 29, ["plan"], "Approved after 29 s without opening the code."),
+        ({}, 4, ["code"], ""),
+        ({}, 30, [], ""),
+        ({"decision": "reject", "reason": "no"}, 4, [], ""),
+        ({"reviewer": {"person": {"name": "a script", "email": ""}, "is_person": False}}, 4, [], ""),
+    ],
+)
+def test_approved_in_haste_is_said_by_the_record(changes, seconds, opened, said):
+    attention = {
+        "opened_at": "2026-01-01T00:00:00Z",
+        "decided_at": f"2026-01-01T00:00:{seconds:02}Z",
+        "sections_opened": opened,
+    }
+    approval = Approval.model_validate(json.loads(APPROVAL) | {"attention": attention} | changes)
+    assert approval.unread == said
+    assert approval.diary().endswith(said)
+
+
 APPROVAL = json.dumps(
     {
         "decision": "approve",

@@ -33,6 +33,7 @@ from autoresearch.records import (
     Result,
     Reviewer,
     Subject,
+    body_as,
     digest_of,
     file_ref,
 )
@@ -76,6 +77,7 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer) -> Approval
     plan = at.body(Plan)
     author = at.proposal_body().author
     by_model = plan_entry.record.made_by.author == "agent"
+    previous_plan, previous_files = _previous(at)
     return ApprovalView(
         bundle=bundle,
         title=at.proposal_body().title,
@@ -85,7 +87,8 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer) -> Approval
         prediction=at.body(Prediction),
         preflight=at.body(Preflight),
         files={ref.path: at.read(plan_entry, ref.path) for ref in plan.experiment},
-        previous_files=_previous_files(at),
+        previous_files=previous_files,
+        previous_plan=previous_plan,
         history=_decisions(at),
         author=author,
         reviewer=reviewer.person,
@@ -202,17 +205,15 @@ def _forecast_before(at: Situation, reviewer: Reviewer) -> bool:
     )
 
 
-def _previous_files(at: Situation) -> dict[str, bytes]:
-    """The experiment as it stood at the last decision of this cycle."""
+def _previous(at: Situation) -> tuple[Plan | None, dict[str, bytes]]:
+    """Plan and experiment as they stood at the last decision of this cycle."""
     decided = [e for e in at.history if e.record.kind == "approval" and e.record.cycle == at.cycle]
     if not decided:
-        return {}
-    last = decided[-1].record.body
-    plans = [e for e in at.history if isinstance(last, Approval) and e.digest == last.bundle.plan]
-    plan = plans[0].record.body if plans else None
-    return (
-        {ref.path: at.read(plans[0], ref.path) for ref in plan.experiment} if isinstance(plan, Plan) else {}
-    )
+        return None, {}
+    shown = body_as(decided[-1].record, Approval).bundle.plan
+    entry = next(e for e in at.history if e.digest == shown)
+    plan = body_as(entry.record, Plan)
+    return plan, {ref.path: at.read(entry, ref.path) for ref in plan.experiment}
 
 
 def _decisions(at: Situation) -> list[str]:

@@ -329,6 +329,8 @@ class ApprovalView:
     """The experiment's files as they would run."""
     previous_files: Mapping[str, bytes]
     """As last approved or refused; empty at the first gate."""
+    previous_plan: Plan | None
+    """The plan that those files belonged to; None at the first gate."""
     history: Sequence[str]
     """One line per earlier decision or loss in this cycle, oldest first."""
     author: Person

@@ -666,6 +666,16 @@ class Attention(Frozen):
     opened_at: datetime
     decided_at: datetime
     sections_opened: list[Line] = []
+    sections_read: list[Line] = []
+    """Those of them that were seen to their last line."""
+
+    @property
+    def seconds(self) -> float:
+        return (self.decided_at - self.opened_at).total_seconds()
+
+
+HASTY_SECONDS = 30
+"""Faster than this nobody has weighed what a gate shows without opening any of it."""
 
 
 ApproveDecision = Literal["approve", "reject", "revise", "edit", "terminate"]
@@ -703,8 +713,16 @@ class Approval(Body):
     def headline(self) -> str:
         return f"{self.decision} by {clip(self.reviewer.person.name, 40)}"
 
+    @property
+    def unread(self) -> str:
+        """That this was approved in haste with the code unopened; empty where it was not."""
+        hasty = self.decision == "approve" and self.attention.seconds < HASTY_SECONDS
+        if not self.reviewer.is_person or not hasty or "code" in self.attention.sections_opened:
+            return ""
+        return f"Approved after {self.attention.seconds:.0f} s without opening the code."
+
     def diary(self) -> str:
-        return self.reason or f"Decided on {self.shown[:8]}."
+        return "\n".join(filter(None, [self.reason or f"Decided on {self.shown[:8]}.", self.unread]))
 
     def files(self) -> list[FileRef]:
         return self.edited_files
@@ -959,6 +977,14 @@ class Acceptance(Body):
             raise ValueError("reject rejects every claim")
         return self
 
+    @property
+    def unread(self) -> str:
+        """That claims were accepted in haste with no section opened; empty where they were not."""
+        hasty = self.decision in ("accept", "follow-up") and self.attention.seconds < HASTY_SECONDS
+        if not self.reviewer.is_person or not hasty or self.attention.sections_opened:
+            return ""
+        return f"Accepted after {self.attention.seconds:.0f} s without opening any section."
+
     def headline(self) -> str:
         kept = sum(verdict != "reject" for verdict in self.claims.values())
         return (
@@ -966,7 +992,7 @@ class Acceptance(Body):
         )
 
     def diary(self) -> str:
-        return self.reason or f"Decided on {self.shown[:8]}."
+        return "\n".join(filter(None, [self.reason or f"Decided on {self.shown[:8]}.", self.unread]))
 
 
 class Report(Body):

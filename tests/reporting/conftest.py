@@ -97,6 +97,7 @@ class Tale:
         formula="mean",
         reviewer=ADA,
         is_person=True,
+        reading=190,
         **settings,
     ):
         self.entries: list[Entry] = []
@@ -104,7 +105,7 @@ class Tale:
         self.foreign, self.model, self.tier, self.formula = foreign, model, tier, formula
         self.reviewer = Reviewer(person=reviewer, is_person=is_person)
         self.settings = Settings(model=model, **settings)
-        self.demonstration = demonstration
+        self.demonstration, self.reading = demonstration, reading
         self.cycle = self.attempt = 1
         self.latest: dict[str, str] = {}
         self.now = datetime(2026, 3, 1, 14, 2, tzinfo=UTC)
@@ -286,7 +287,10 @@ class Tale:
 
     def attention(self):
         return Attention(
-            opened_at=self.now, decided_at=self.now + timedelta(seconds=190), sections_opened=["plan", "code"]
+            opened_at=self.now,
+            decided_at=self.now + timedelta(seconds=self.reading),
+            sections_opened=["plan", "code"] if self.reading > 60 else [],
+            sections_read=["plan"] if self.reading > 60 else [],
         )
 
     def approve(self, decision="approve", reason=""):

@@ -134,3 +134,13 @@ def test_json_has_one_object_a_record(rejected_twice):
     assert rejection["when"] == "2026-03-01T14:02:49+00:00"
     assert rows[1]["cost_usd"] == "0.0213"
     assert [row["status"] for row in rows if row["kind"] == "result"] == ["Crashed", "Completed"]
+
+
+def test_decisions_in_haste_are_said_to_be(tale):
+    hasty = tale(reading=5).to_gate().approve().to_accept().accept()
+    text = "\n".join(folded(hasty))
+    assert "Approved after 5 s without opening the code." in text
+    assert "Accepted after 5 s without opening any section." in text
+    assert "without opening" not in "\n".join(folded(tale().to_gate().approve().to_accept().accept()))
+    script = tale(reading=5, is_person=False).to_gate().approve().to_accept().accept()
+    assert "without opening" not in "\n".join(folded(script))

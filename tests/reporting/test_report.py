@@ -404,3 +404,11 @@ def test_the_contents_lead_to_every_section(accepted):
     assert len(targets) == 15
     assert re.findall(r'<a href="#(section-\d+)">', html) == targets
     assert "<title>Does it matter in which direction raters err?</title>" in html
+
+
+def test_how_long_a_gate_was_read_is_told(accepted, tale):
+    assert "after 3 min; opened plan, code (not to its end). Gave 1 forecast first." in page(accepted)
+    hasty = page(tale(reading=5).to_gate().approve().to_accept().accept().report())
+    assert "after 5 s; opened nothing beyond the first screen" in hasty
+    assert "Approved after 5 s without opening the code." in hasty
+    assert "Accepted after 5 s without opening any section." in hasty

@@ -146,6 +146,8 @@ def test_the_page(accepted):
         "model       no model: the steps read your proposal; 0 USD so far",
         "decision    Accepted by Ada Lovelace on 1 March 2026 (cycle 1, attempt 1): The",
         "            target claim says more than one proxy can.",
+        "attention   approve after 3 min; opened plan, code (not to its end)",
+        "            accept after 3 min; opened plan, code (not to its end)",
         "open        A3: Equal epochs are equal training.",
         "next        autoresearch report",
     ]
@@ -174,3 +176,16 @@ def test_a_demonstration_says_so(tale, accepted):
     assert not any(
         "demonstration" in line for line in status_lines(status(accepted.entries), width=80, color=False)
     )
+
+
+def test_attention_is_told(tale):
+    def text(told):
+        return "\n".join(status_lines(status(told.entries), width=120, color=False))
+
+    read = text(tale().to_gate().approve().to_accept().accept())
+    assert "attention   approve after 3 min; opened plan, code (not to its end)" in read
+    assert "            accept after 3 min; opened plan, code (not to its end)" in read
+    hasty = text(tale(reading=5).to_gate().approve())
+    assert "approve after 5 s; opened nothing beyond the first screen. Approved after 5 s without" in hasty
+    assert "attention" not in text(tale().to_gate())
+    assert "attention" not in text(tale(is_person=False).to_gate().approve())

@@ -27,9 +27,10 @@ class WallClock:
 
 GATES = {
     "approve": lambda r: r.approve(views.approval_view()),
-    "first": lambda r: r.approve(views.approval_view(previous_files={}, history=[])),
+    "first": lambda r: r.approve(views.approval_view(previous_files={}, previous_plan=None, history=[])),
     "forecast": lambda r: r.approve(views.approval_view(ask_forecast=True)),
     "blocked": lambda r: r.approve(views.blocked_view()),
+    "deceiving": lambda r: r.approve(views.deceiving_view()),
     "accept": lambda r: r.accept(views.acceptance_view()),
     "accept-blocked": lambda r: r.accept(views.blocked_acceptance()),
     "both": lambda r: (r.approve(views.approval_view()), r.accept(views.acceptance_view()))[1],

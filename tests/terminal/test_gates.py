@@ -85,7 +85,7 @@ def test_other_answers_decide_nothing(gate, answer):
 def test_sections_open_in_the_pager_and_are_remembered(gate, bundle):
     g = gate("approve", size=(10, 80))
     g.answer("Decision: ", "2")
-    g.expect("Enter next, b back, q closes: ")
+    g.expect("Enter next, b back, e end, q closes: ")
     assert b"experiment/experiment.py" in g.seen
     g.child.sendline("")
     g.answer("b back", "q")
@@ -278,6 +278,37 @@ def test_a_preset_approval_is_stopped_as_well(gate):
     g.expect("This cannot be approved")
     g.answer("Decision: ", "quit")
     assert g.end() == 3
+
+
+# ------------------------------------------------- code that deceives the eye
+
+
+@pytest.mark.parametrize("preset", [None, ["approve", ""]])
+def test_deceiving_code_has_to_be_read_to_its_end_before_approval(gate, views, preset):
+    g = gate("deceiving", **({"preset": preset} if preset else {}))
+    g.expect("read 2 code to its end")
+    if preset is None:
+        g.answer("Decision: ", "2")
+        g.answer("q closes: ", "q")
+        g.answer("Decision: ", "approve")
+    g.expect("Read the code to its end before you approve it")
+    g.answer("q closes: ", "q")
+    g.answer("Decision: ", "approve")
+    g.answer("q closes: ", "e")
+    g.answer("Enter closes, b back: ", "")
+    g.answer("Decision: ", "approve")
+    g.answer("To approve, type", digest_of(views.deceiving_view().bundle)[:8])
+    answer = g.result()
+    assert answer["decision"] == "approve"
+    assert answer["attention"]["sections_read"] == ["code"]
+
+
+def test_deceiving_code_can_be_rejected_unopened(gate, views):
+    g = gate("deceiving")
+    g.answer("Decision: ", "reject")
+    g.answer("Why reject?", "what is this?")
+    g.answer("To reject, type", digest_of(views.deceiving_view().bundle)[:8])
+    assert g.result()["attention"]["sections_opened"] == []
 
 
 # --------------------------------------------------------------------- preset

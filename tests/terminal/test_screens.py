@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autoresearch.adapters.accept_screens import accept_screen, accept_sections, claims_on_screen
-from autoresearch.adapters.gate_screens import approve_screen, approve_sections, diff_page
+from autoresearch.adapters.code_view import careful, code_page, diff_page
+from autoresearch.adapters.gate_screens import approve_screen, approve_sections
 from autoresearch.adapters.screen_text import Look
 from autoresearch.adapters.text_plot import Range, text_plot
 from autoresearch.records import ProxyCard
@@ -27,7 +28,7 @@ def screens(views):
     return {
         "approve": lambda look: approve_screen(views.approval_view(), look),
         "approve-first": lambda look: approve_screen(
-            views.approval_view(previous_files={}, history=[], ask_forecast=True), look
+            views.approval_view(previous_files={}, previous_plan=None, history=[], ask_forecast=True), look
         ),
         "approve-blocked": lambda look: approve_screen(views.blocked_view(), look),
         "accept": lambda look: accept_screen(views.acceptance_view(), look, AS_SHOWN),
@@ -120,12 +121,57 @@ def test_deceiving_code_is_flagged(views):
     assert "Careful" not in code("path = 1  # naïve, 10 µs\n".encode())
 
 
+def test_code_is_coloured_by_us_alone_and_loses_nothing(views):
+    source = "def f(x):  # why\n\treturn 'a\x1b[31mb' + 0x10 if x else None\n"
+    coloured = code_page(Look(colour=True), {"experiment/experiment.py": source.encode()})
+    plain = code_page(Look(), {"experiment/experiment.py": source.encode()})
+    assert [OWN_COLOURS.sub("", row) for row in coloured] == plain
+    text = "\n".join(coloured)
+    assert "\x1b[35mdef\x1b[0m" in text
+    assert "\x1b[36m# why\x1b[0m" in text
+    assert "a␛[31mb" in "\n".join(plain)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"x = 1\n", ""),
+        (b"x = '\xc3\xa4'\n", ""),
+        (b"\x00\x01", "is not text"),
+        (b"x = '\xff'\n", "is not text"),
+        ("x = 1  # \u202e\n".encode(), "has hidden characters"),
+        (b"x = 1\n" * 1000, ""),
+        (b"x = 1\n" * 1001, "has 1001 lines"),
+        (b"x = '" + b"a" * 600 + b"'\n", "has a line of 606 characters"),
+        ("pаth = 1\n".encode(), "line 1: name 'pаth' is not plain ASCII (CYRILLIC and LATIN)"),
+    ],
+)
+def test_what_has_to_be_opened_is_named_on_the_first_screen(views, data, said):
+    view = views.approval_view(files={"experiment/experiment.py": data})
+    notes = careful(view.files)
+    assert [note.removeprefix("experiment/experiment.py ") for note in notes][:1] == ([said] if said else [])
+    screen = "\n".join(approve_screen(view, Look(100, 24)))
+    assert ("read 2 code to its end" in screen) is bool(said)
+    assert said in screen
+
+
+def test_a_changed_plan_is_named_and_shown_as_a_diff(views):
+    view = views.approval_view()
+    assert "plan: trials per arm, stopping rule; experiment.py +1 -1" in "\n".join(
+        approve_screen(view, Look())
+    )
+    (diff,) = [s for s in approve_sections(view, Look(), forecasts_open=True) if s.key == "d"]
+    text = "\n".join(diff.render())
+    assert "│ -trials_per_arm: 10" in text
+    assert "│ +trials_per_arm: 20" in text
+
+
 def test_long_code_lines_wrap_behind_another_margin(views):
     view = views.approval_view(files={"experiment/experiment.py": b"x = '" + b"a" * 100 + b"'\n"})
     rows = approve_sections(view, Look(), forecasts_open=True)[1].render()
-    code = [row for row in rows if row[0] in "│┊"]
-    assert [row[0] for row in code] == ["│", "┊"]
-    assert "".join(row[2:] for row in code) == "x = '" + "a" * 100 + "'"
+    code = [row for row in rows if row[2:3] in "│┊"]
+    assert [row[:4] for row in code] == ["1 │ ", "  ┊ "]
+    assert "".join(row[4:] for row in code) == "x = '" + "a" * 100 + "'"
 
 
 def test_claims_that_do_not_fit_are_counted(views):
@@ -169,7 +215,7 @@ HOSTILE = st.text(
     ),
     max_size=120,
 )
-OWN_COLOURS = re.compile(r"\x1b\[(?:0|1|32|1;31)m")
+OWN_COLOURS = re.compile(r"\x1b\[(?:0|1|3[2356]|1;31)m")
 HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
@@ -278,7 +324,7 @@ def test_foreign_text_never_stands_at_the_left_edge(views, width):
         lines += section.render()
     for line in lines:
         if "DECISION" in line or "type 0000" in line or "Decision" in line:
-            assert re.match(r"(.{12})?[│┊] ", line), line
+            assert re.match(r"(.{12}|[ 0-9]+)?[│┊] ", line), line
 
 
 def test_the_ceiling_of_the_card_is_the_one_shown():

@@ -123,6 +123,7 @@ PLAN = Plan.model_validate(
         "experiment": [file_ref(path, data) for path, data in FILES.items()],
     }
 )
+PREVIOUS_PLAN = PLAN.model_copy(update={"trials_per_arm": 10, "stopping_rule": "after 10 trials an arm"})
 
 CRITIQUE = Critique(
     assumptions=[
@@ -211,6 +212,7 @@ def approval_view(**changes) -> ApprovalView:
         preflight=PREFLIGHT,
         files=FILES,
         previous_files={"experiment/experiment.py": PREVIOUS},
+        previous_plan=PREVIOUS_PLAN,
         history=["attempt 1: revise by Ada Reviewer, too much noise to tell the two apart"],
         author=BEN,
         reviewer=ADA,
@@ -224,6 +226,13 @@ def approval_view(**changes) -> ApprovalView:
 
 def blocked_view() -> ApprovalView:
     return approval_view(preflight=Preflight(findings=[BLOCK, *PREFLIGHT.findings], rules=PREFLIGHT.rules))
+
+
+def deceiving_view() -> ApprovalView:
+    """Code with a name that mixes alphabets, far down."""
+    files = {"experiment/experiment.py": b"x = 1\n" * 40 + "pаth = x\n".encode()}
+    bundle = BUNDLE.model_copy(update={"files": {path: sha256(data) for path, data in files.items()}})
+    return approval_view(files=files, bundle=bundle)
 
 
 REVIEWER_FORECAST = Forecast(

@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from autoresearch.adapters.code_view import diff_page
 from autoresearch.adapters.dialogue import Dialogue
 from autoresearch.adapters.editor import PLAN_FILE, parse_plan, plan_yaml
 from autoresearch.adapters.gate_screens import (
     approve_screen,
     approve_sections,
     blocking,
+    code_to_read,
     decisions_offered,
-    diff_page,
     forecast_row,
 )
-from autoresearch.adapters.screen_text import digits, sentence, theirs
+from autoresearch.adapters.screen_text import digits, sentence, several, theirs
 from autoresearch.errors import InvalidInput, LedgerError
 from autoresearch.forecast_line import contrast_name, parse_forecast
 from autoresearch.ports import ApprovalAnswer, ApprovalView
@@ -54,6 +55,9 @@ class ApproveGate:
         while True:
             decision = self._allowed(chosen) or self._decide()
             reason = given_reason if chosen else ""
+            if decision == "approve" and not self._can_approve():
+                chosen = None
+                continue
             if decision in ("reject", "revise") and not reason.strip():
                 reason = self.dialogue.reason(decision)
             edited = self._edit() if decision == "edit" else None
@@ -94,6 +98,16 @@ class ApproveGate:
     def _allowed(self, chosen: ApproveDecision | None) -> ApproveDecision | None:
         """The decision that came with the command, unless a finding forbids it."""
         return None if chosen == "approve" and self._refuse_approve(chosen) else chosen
+
+    def _can_approve(self) -> bool:
+        """False, once the code was opened, where its name and size alone would deceive."""
+        notes = code_to_read(self.view)
+        if not notes or "code" in self.dialogue.read:
+            return True
+        self.dialogue.say("Read the code to its end before you approve it; then decide again:")
+        self.dialogue.say(*several(self.dialogue.look, "", [(note, "") for note in notes], 5, 2))
+        self.dialogue.open_section("2")
+        return False
 
     def _refuse_approve(self, answer: str) -> bool:
         """Say why `approve` is not offered, if that is what was typed."""

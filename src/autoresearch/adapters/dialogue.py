@@ -35,12 +35,17 @@ class Dialogue:
     """What can be opened; set by the gate."""
     opened: list[str] = field(default_factory=list)
     """Names of the sections opened so far."""
+    read: list[str] = field(default_factory=list)
+    """Those of them that were seen to their last line."""
     wrong: int = 0
     """Wrong digests typed so far."""
 
     def attention(self) -> Attention:
         return Attention(
-            opened_at=self.opened_at, decided_at=self.clock.now(), sections_opened=list(self.opened)
+            opened_at=self.opened_at,
+            decided_at=self.clock.now(),
+            sections_opened=list(self.opened),
+            sections_read=list(self.read),
         )
 
     def show(self) -> None:
@@ -69,29 +74,31 @@ class Dialogue:
             if section.key == key.lower():
                 if section.name not in self.opened:
                     self.opened.append(section.name)
-                self.page(section.name, section.render())
+                if self.page(section.name, section.render()) and section.name not in self.read:
+                    self.read.append(section.name)
                 return True
         return False
 
-    def page(self, name: str, lines: list[str]) -> None:
-        """Lines a screenful at a time, on the same terminal."""
+    def page(self, name: str, lines: list[str]) -> bool:
+        """Lines a screenful at a time, on the same terminal. True if the last one was shown."""
         rows = max(self.look.height - 2, 5)
-        top = 0
+        top, shown = 0, 0
         while True:
-            self.say(*lines[top : top + rows])
             end = min(top + rows, len(lines))
-            if top == 0 and end == len(lines):
-                return
+            self.say(*lines[top:end])
+            shown = max(shown, end)
             at_end = end == len(lines)
+            if top == 0 and at_end:
+                return True
             prompt = f"[{name} {top + 1}-{end} of {len(lines)}] "
-            prompt += "Enter closes, b back: " if at_end else "Enter next, b back, q closes: "
+            prompt += "Enter closes, b back: " if at_end else "Enter next, b back, e end, q closes: "
             answer = self.ask(prompt).lower()
             if answer == "b":
                 top = max(top - rows, 0)
             elif at_end or answer == "q":
-                return
+                return shown == len(lines)
             else:
-                top = end
+                top = max(len(lines) - rows, 0) if answer == "e" else end
 
     # ---------------------------------------------------------------- deciding
 

@@ -6,8 +6,9 @@ ever stands behind the margin; what stands at the left edge is ours.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import unified_diff
 
+from autoresearch.adapters.code_view import careful, changed, code_page, diff_page, line_count, short_name
+from autoresearch.adapters.editor import PLAN_FILE, plan_yaml
 from autoresearch.adapters.screen_text import (
     Look,
     digits,
@@ -23,8 +24,7 @@ from autoresearch.adapters.screen_text import (
 )
 from autoresearch.forecast_line import contrast_name
 from autoresearch.ports import ApprovalView
-from autoresearch.records import NO_TIER, Finding, Forecast, Hypothesis, count, digest_of, sha256
-from autoresearch.safe_text import decode, odd_names
+from autoresearch.records import NO_TIER, Finding, Forecast, Hypothesis, PlanDraft, count, digest_of, sha256
 
 PROMPT_ROWS = 1
 """Rows that the prompt takes below a screen."""
@@ -69,7 +69,7 @@ def fit(
 def keys(look: Look, sections: Iterable[Section], decisions: Mapping[str, str]) -> list[str]:
     """What can be opened, and what can be decided."""
     read = [f"{section.key} {section.name}" for section in sections]
-    decide = [f"{word} ({meaning})" for word, meaning in decisions.items()]
+    decide = [*(f"{word} ({meaning})" for word, meaning in decisions.items()), "? (help)"]
     gap = "  " if len("  ".join(read)) + 6 <= look.width else " "
     return packed(look, "Read: ", read, gap) + packed(look, "Decide: ", decide, ", ")
 
@@ -133,7 +133,7 @@ APPROVE_DECISIONS = {
     "approve": "it runs",
     "reject": "new ideas",
     "revise": "new plan",
-    "edit": "change it yourself",
+    "edit": "by hand",
     "terminate": "end the project",
     "quit": "decide later",
 }
@@ -154,11 +154,12 @@ def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | Non
             *theirs(look, "Question", view.question, max(lines, 2)),
             *_hypotheses(view, look, items, lines),
             *_what_runs(view, look, items),
-            *findings_rows(look, all_findings(view), _counts_of(view), max(items // 2, 1), lines),
-            *(_open_assumptions(view, look, items) if items > 4 else []),
+            *_careful(view, look),
+            *findings_rows(look, all_findings(view), _counts_of(view), max(items // 2, 1), max(lines - 1, 1)),
+            *_open_assumptions(view, look, items),
             *forecast_row(view, look, unlocked=unlocked),
             *_proxy(view, look),
-            *_since(view, look, items),
+            *_since(view, look, items, max(lines - 1, 1)),
             *keys(look, approve_sections(view, look, forecasts_open=unlocked), decisions_offered(view)),
         ]
 
@@ -182,7 +183,7 @@ def decisions_offered(view: ApprovalView) -> dict[str, str]:
 def _head(view: ApprovalView, look: Look) -> list[str]:
     bundle, stopped = view.bundle, bool(blocking(view))
     left = f"May this experiment run?  cycle {bundle.cycle}, attempt {bundle.attempt}"
-    ask = "Nothing of it has run, and nothing will unless you approve it."
+    ask = "Nothing of it has run. Type a number to read on, a word to decide, ? for help."
     if stopped:
         ask = "A finding blocks it: it cannot be approved as it is. Reject, revise or edit."
     return [
@@ -215,7 +216,7 @@ def _what_runs(view: ApprovalView, look: Look, items: int) -> list[str]:
         f"then {again.repeated_trials + again.fresh_seeds * len(plan.arms)} more to check; {count(len(view.files), 'file')}:"
     )
     files = "; ".join(
-        f"{_named(look, path)} {count(_lines(data), 'line')} {short(sha256(data))}"
+        f"{short_name(look, path)} {count(line_count(data), 'line')} {short(sha256(data))}"
         for path, data in sorted(view.files.items())
     )
     return [
@@ -226,13 +227,17 @@ def _what_runs(view: ApprovalView, look: Look, items: int) -> list[str]:
     ]
 
 
-def _named(look: Look, path: str) -> str:
-    """A file's name for one-line lists; every file stands below `experiment/`."""
-    return look.line(path.removeprefix("experiment/"))
+def code_to_read(view: ApprovalView) -> list[str]:
+    """Why the code has to be opened before it can be approved, a line each; foreign text."""
+    return careful(view.files)
 
 
-def _lines(data: bytes) -> int:
-    return data.count(b"\n") + (0 if data.endswith(b"\n") or not data else 1)
+def _careful(view: ApprovalView, look: Look) -> list[str]:
+    notes = [(note, "") for note in code_to_read(view)]
+    if not notes:
+        return []
+    ask = "before you can approve it, read 2 code to its end:"
+    return own(look, "Careful", ask, alarm=True) + several(look, "", notes, 2, 1)
 
 
 def _limits(view: ApprovalView) -> str:
@@ -262,8 +267,9 @@ def _counts_of(view: ApprovalView) -> str:
 
 
 def _open_assumptions(view: ApprovalView, look: Look, items: int) -> list[str]:
+    """What the result will rest on untested; one line even where there is room for nothing more."""
     texts = [(f"{a.id}: {a.statement}", "") for a in view.critique.assumptions if a.status == "open"]
-    return several(look, "Open", texts, items, 1)
+    return several(look, "Assumed", texts, max(items // 2, 1), 1)
 
 
 def forecast_row(view: ApprovalView, look: Look, *, unlocked: bool) -> list[str]:
@@ -281,30 +287,31 @@ def _proxy(view: ApprovalView, look: Look) -> list[str]:
     return own(look, "Reach", f"a clear result shifts odds on the real target at most {most}-fold")
 
 
-def _since(view: ApprovalView, look: Look, items: int) -> list[str]:
+def _since(view: ApprovalView, look: Look, items: int, lines: int) -> list[str]:
     rows = []
     if view.previous_files:
-        rows += theirs(look, "Changed", changed(look, view.previous_files, view.files), 2)
+        parts = [f"plan: {', '.join(fields)}"] if (fields := plan_changes(view)) else []
+        parts.append(changed(look, view.previous_files, view.files))
+        rows += theirs(look, "Changed", "; ".join(parts), lines)
     latest = [(line, "") for line in reversed(view.history)]
     return rows + several(look, "History", latest, items, 1)
 
 
-def changed(look: Look, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
-    """What changed in the files, in one line, e.g. `experiment.py +3 -1`."""
-    parts = []
-    for path in sorted({*before, *after}):
-        old, new = before.get(path), after.get(path)
-        if old == new:
-            continue
-        added, removed = _counts(old or b"", new or b"")
-        state = " (new)" if old is None else " (removed)" if new is None else ""
-        parts.append(f"{_named(look, path)} +{added} -{removed}{state}")
-    return ", ".join(parts) or "same bytes as last time"
+def plan_changes(view: ApprovalView) -> list[str]:
+    """Names of the plan's parts that differ from the last version decided on, files apart."""
+    before = view.previous_plan
+    if before is None:
+        return []
+    fields = [name for name in PlanDraft.model_fields if getattr(before, name) != getattr(view.plan, name)]
+    return [name.replace("_", " ") for name in fields]
 
 
-def _counts(old: bytes, new: bytes) -> tuple[int, int]:
-    lines = list(unified_diff(decode(old).split("\n"), decode(new).split("\n"), lineterm="", n=0))[2:]
-    return sum(line.startswith("+") for line in lines), sum(line.startswith("-") for line in lines)
+def versions(view: ApprovalView) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Plan and files as they were at the last decision, and as they are."""
+    before, after = dict(view.previous_files), dict(view.files)
+    if view.previous_plan is not None:
+        before[PLAN_FILE], after[PLAN_FILE] = plan_yaml(view.previous_plan), plan_yaml(view.plan)
+    return before, after
 
 
 # ------------------------------------------------------------------ sections
@@ -316,7 +323,7 @@ def approve_sections(view: ApprovalView, look: Look, *, forecasts_open: bool) ->
     if not forecasts_open:
         shut = "The author's forecasts open when you have given or skipped your own."
         forecasts = Section("5", "forecasts (locked)", lambda: [shut])
-    diff = Section("d", "diff", lambda: diff_page(look, view.previous_files, view.files))
+    diff = Section("d", "diff", lambda: diff_page(look, *versions(view)))
     return [
         Section("1", "plan", lambda: _plan_page(view, look)),
         Section("2", "code", lambda: code_page(look, view.files)),
@@ -350,21 +357,6 @@ def _plan_page(view: ApprovalView, look: Look) -> list[str]:
     rows += page(look, f"negative control: {plan.controls.negative}")
     settings = [f"{name} = {value!r}" for name, value in sorted(plan.config.items())]
     return rows + (title(look, "Configuration") + page(look, "\n".join(settings)) if settings else [])
-
-
-def code_page(look: Look, files: Mapping[str, bytes]) -> list[str]:
-    """Every file that would run, whole; what deceives the eye is named first."""
-    rows: list[str] = []
-    for path, data in sorted(files.items()):
-        text = decode(data)
-        rows += title(look, f"{look.line(path)}, {count(_lines(data), 'line')}, sha256 {sha256(data)}")
-        warnings = [row for note in odd_names(path, text) for row in page(look, note)]
-        if warnings:
-            rows += [look.alarm("Careful, names that are not what they look like:"), *warnings]
-        if look.safe(text) != text and look.unicode:
-            rows.append(look.alarm("Careful, hidden characters stand in this file; they are shown by name."))
-        rows += page(look, text.removesuffix("\n"), words=False)
-    return rows
 
 
 def _critique_page(view: ApprovalView, look: Look) -> list[str]:
@@ -420,20 +412,3 @@ def _bundle_page(view: ApprovalView, look: Look) -> list[str]:
         f"Also allowed, under this approval: {count(again.repeated_trials, 'trial')} repeated and "
         f"{count(again.fresh_seeds, 'fresh seed')}, to check the result.",
     )
-
-
-def diff_page(look: Look, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
-    """Line by line, computed here: attributes and filters of git have no say."""
-    rows: list[str] = []
-    for path in sorted({*before, *after}):
-        old, new = before.get(path), after.get(path)
-        if old == new:
-            continue
-        rows += title(
-            look, f"{look.line(path)}{' (new)' if old is None else ' (removed)' if new is None else ''}"
-        )
-        lines = unified_diff(decode(old or b"").split("\n"), decode(new or b"").split("\n"), lineterm="")
-        for line in list(lines)[2:]:
-            paint = {"+": look.good, "-": look.alarm}.get(line[:1], str)
-            rows += [paint(row) for row in page(look, line, words=False)]
-    return rows or ["No file changed."]

@@ -171,6 +171,8 @@ def _gate_lines(entry: Entry, body: Approval | Acceptance, pen: Pen) -> list[str
     standard = entry.record.step in ("approve", "accept")
     label = _KINDS_OF_GATE[entry.record.kind] if standard else entry.record.step
     rows = [paint(_row(entry, label, text, pen))]
+    if body.unread:
+        rows += [pen.warn(line) for line in pen.block(body.unread, indent=MARGIN + LABEL)]
     return rows + (
         pen.block(f"“{body.reason.strip()}”", indent=MARGIN + LABEL, most=2) if body.reason.strip() else []
     )

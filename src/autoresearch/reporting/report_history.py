@@ -6,7 +6,7 @@ from typing import Any
 from autoresearch.ports import Entry
 from autoresearch.records import Acceptance, Approval, Kind, Plan, Result, count
 from autoresearch.reporting.markdown import Raw, code, inline
-from autoresearch.reporting.text import duration, moment
+from autoresearch.reporting.text import attention, duration, moment
 
 Read = Callable[[Entry, str], bytes]
 LOG_LINES, LOG_CHARACTERS = 15, 4_000
@@ -83,12 +83,10 @@ def _notes(entry: Entry, before: Plan | None) -> list[str]:
 
 
 def _attention(body: Approval | Acceptance) -> str:
-    seconds = (body.attention.decided_at - body.attention.opened_at).total_seconds()
-    opened = ", ".join(body.attention.sections_opened) or "nothing beyond the first screen"
-    said = f"Decided after {duration(seconds)} on {body.shown[:8]}; opened {opened}."
+    said = f"Decided on {body.shown[:8]} {attention(body)}."
     if isinstance(body, Approval) and body.forecasts:
         said += f" Gave {count(len(body.forecasts), 'forecast')} first."
-    return said
+    return f"{said} {body.unread}".rstrip()
 
 
 def _edit(body: Approval) -> list[str]:

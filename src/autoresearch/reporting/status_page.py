@@ -7,11 +7,12 @@ from autoresearch.ports import Entry
 from autoresearch.records import Acceptance, Approval, Critique, Proposal, body_as
 from autoresearch.reporting.story import State, decided, demonstration, of_cycle, standing, told
 from autoresearch.reporting.terminal import Pen
-from autoresearch.reporting.text import total_cost
+from autoresearch.reporting.text import attention, total_cost
 from autoresearch.settings_in_force import settings_in_force
 
 LABEL = 12
 OPEN_SHOWN = 5
+GATES_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Status:
     open_assumptions: tuple[str, ...]
     last_decision: str
     """Empty: none yet."""
+    attention: tuple[str, ...]
+    """Of each of the cycle's decisions: how long the gate was open, and what was opened."""
     next_command: str
 
 
@@ -51,6 +54,7 @@ def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
         records=len(history),
         open_assumptions=_open_assumptions(of_cycle(history, last.cycle)),
         last_decision=_last_decision(history),
+        attention=_attention(of_cycle(history, last.cycle)),
         next_command=now.command,
     )
 
@@ -73,6 +77,15 @@ def _last_decision(history: Sequence[Entry]) -> str:
     return ""
 
 
+def _attention(entries: Sequence[Entry]) -> tuple[str, ...]:
+    bodies = [entry.record.body for entry in entries]
+    return tuple(
+        f"{body.decision} {attention(body)}" + (f". {body.unread}" if body.unread else "")
+        for body in bodies
+        if isinstance(body, Approval | Acceptance) and body.reviewer.is_person
+    )
+
+
 def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
     pen = Pen(width, color)
     paint = {"waiting": pen.warn, "author needed": pen.warn, "stopped": pen.bad, "finished": pen.good}.get(
@@ -86,6 +99,7 @@ def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
     lines += _row("at", f"cycle {now.cycle}, attempt {now.attempt}, {now.records} records", pen)
     lines += _row("model", f"{model}; {now.cost} so far", pen)
     lines += _row("decision", now.last_decision or "none yet", pen)
+    lines += _row("attention", "\n".join(now.attention[-GATES_SHOWN:]), pen) if now.attention else []
     lines += _row("open", _open_text(now.open_assumptions), pen)
     # Whole and unwrapped: it is there to be copied.
     return [*lines, f"{'next':<{LABEL}}{pen.strong(now.next_command)}"]

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from autoresearch.records import Acceptance, Approval
+
 MINUS = "\N{MINUS SIGN}"
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July",
@@ -66,6 +68,13 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def attention(body: Approval | Acceptance) -> str:
+    """`after 4 min; opened plan, code (not to its end)`."""
+    seen = body.attention
+    opened = [n if n in seen.sections_read else f"{n} (not to its end)" for n in seen.sections_opened]
+    return f"after {duration(seen.seconds)}; opened {', '.join(opened) or 'nothing beyond the first screen'}"
 
 
 def total_cost(costs: Iterable[str]) -> str:

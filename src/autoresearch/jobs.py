@@ -4,11 +4,14 @@ import json
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from autoresearch.errors import InvalidInput
+from autoresearch.contents import Content, NoRoom, hold
+from autoresearch.errors import InvalidInput, SandboxFailed
 from autoresearch.ports import Job
-from autoresearch.records import ResourceLimits, canonical
+from autoresearch.records import ResourceLimits, TrialSpec, canonical
 
 HEAD_BYTES = 64 * 1024
 TAIL_BYTES = 64 * 1024
@@ -47,6 +50,24 @@ def job_json(job: Job) -> bytes:
     )
 
 
+def shares(trials: Sequence[TrialSpec], workers: int) -> list[list[TrialSpec]]:
+    """Each worker's trials, none without any.
+
+    Whole seeds go round, so that no arm depends on which worker had it and a worker that
+    is lost leaves whole pairs of the others.
+    """
+    seeds = {seed: n for n, seed in enumerate(dict.fromkeys(trial.seed for trial in trials))}
+    dealt: list[list[TrialSpec]] = [[] for _ in range(max(1, min(workers, len(seeds))))]
+    for trial in trials:
+        dealt[seeds[trial.seed] % len(dealt)].append(trial)
+    return dealt
+
+
+def shared(job: Job) -> list[Job]:
+    """One job for each worker."""
+    return [replace(job, trials=share) for share in shares(job.trials, job.limits.workers)]
+
+
 def parallel_trials(limits: ResourceLimits) -> int:
     """Trials at a time: one for each whole CPU."""
     return max(1, int(limits.cpus))
@@ -70,11 +91,22 @@ def why_refused(path: str) -> str | None:
     return None
 
 
-class Outputs:
-    """Files accepted one by one, up to a number and a size. Nothing is ever written."""
+def no_room(into: Path, error: NoRoom) -> SandboxFailed:
+    return SandboxFailed(
+        f"the outputs could not be kept in {into}: {(error.strerror or str(error)).lower()}\n"
+        "they are still in the sandbox, and nothing was recorded: mend that, then: autoresearch run"
+    )
 
-    def __init__(self, limits: ResourceLimits) -> None:
-        self.files: dict[str, bytes] = {}
+
+class Outputs:
+    """Files accepted one by one, up to a number and a size, and written below `into`.
+
+    They get names of our own: no name from the sandbox ever reaches the file system.
+    """
+
+    def __init__(self, limits: ResourceLimits, into: Path) -> None:
+        self.files: dict[str, Content] = {}
+        self._into = into
         self.refused: list[str] = []
         self.truncated = False
         self.room = limits.output_mb * 2**20
@@ -88,9 +120,15 @@ class Outputs:
             self.truncated = True
         return not self.truncated
 
-    def take(self, path: str, data: bytes) -> None:
-        self.room -= len(data)
-        self.files[path] = data
+    def take(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Write one more file. Raises SandboxFailed if this machine has no room for it."""
+        place = self._into / str(len(self.files))
+        try:
+            held = hold(place, chunks)
+        except NoRoom as error:
+            raise no_room(self._into, error) from error
+        self.room -= held.size
+        self.files[path] = held
 
     def refuse(self, path: str, why: str) -> None:
         """Note a refusal; names come from the sandbox, so they are shown in ASCII only."""

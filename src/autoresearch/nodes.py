@@ -42,7 +42,7 @@ from autoresearch.steps import (
 )
 from autoresearch.steps.ask import journal_key
 from autoresearch.steps.situation import Draft, Situation, StepPorts
-from autoresearch.vouched import reader
+from autoresearch.vouched import finder, reader
 from autoresearch.workflow import Step, Workflow
 
 AGENT = Person(name="autoresearch", email="autoresearch@localhost")
@@ -126,6 +126,7 @@ class Nodes:
         self._ports_for = ports_for
         self._progress = progress
         self._read = reader(ledger)
+        self._find = finder(ledger)
 
     def node(self, name: str) -> Node:
         kind = self._workflow.steps[name].kind
@@ -153,6 +154,7 @@ class Nodes:
             followed_up=accepted[-1] if accepted else None,
             history=history,
             read=self._read,
+            find=self._find,
         )
 
     # ------------------------------------------------------------------- nodes
@@ -271,7 +273,9 @@ class Nodes:
         }
         files = {by_path[path]: data for path, data in draft.files.items()}
         author = body_as(at.project.record, Proposal).author if draft.made_by.author == "person" else AGENT
-        return self._ledger.append(record, files, after=self._ledger.head(), author=author)
+        entry = self._ledger.append(record, files, after=self._ledger.head(), author=author)
+        self._ledger.clear_outputs()
+        return entry
 
     def _route(self, state: State, step: Step, decision: str, entry: Entry) -> State:
         """Follow the workflow's edge for a decision, opening the next attempt where it goes back."""

@@ -8,10 +8,12 @@ so nothing in a test needs patching.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from autoresearch.contents import Content, HeldFile
 from autoresearch.records import (
     AcceptDecision,
     Approval,
@@ -124,7 +126,7 @@ class History(Protocol):
         """What the repository's own check finds, and what would make it show another history."""
         ...
 
-    def stored(self, sha256: str) -> bytes | None: ...
+    def stored(self, sha256: str) -> HeldFile | None: ...
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,14 @@ class Ledger(Protocol):
     def append(
         self,
         record: Record,
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
         *,
         after: str,
         author: Person,
         extra: Sequence[str] = (),
         seal: "Seal | None" = None,
     ) -> Entry:
-        """Commit `record` with `files` (repository path → bytes) as the child of commit `after`.
+        """Commit `record` with `files` (repository path → content) as the child of commit `after`.
 
         Raises Stale if the branch is no longer at `after`; nothing is changed then.
         """
@@ -179,8 +181,16 @@ class Ledger(Protocol):
         """The bytes of `path` (from the repository's root) as of `commit`. Raises LedgerError."""
         ...
 
-    def stored(self, sha256: str) -> bytes | None:
+    def stored(self, sha256: str) -> HeldFile | None:
         """A file that was too large to commit, by digest; None in a clone without it."""
+        ...
+
+    def outputs_dir(self, run_id: str) -> Path:
+        """A new, empty directory for what a run leaves, until it is committed."""
+        ...
+
+    def clear_outputs(self) -> None:
+        """Remove every `outputs_dir`: what counts of them is committed, or will be collected again."""
         ...
 
     def note(self, key: str, data: bytes) -> None:
@@ -233,19 +243,25 @@ class JobState:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a finished job left, read after its death."""
+    """What a finished job, or one worker of it, left; read after its death."""
 
     facts: HostFacts
-    files: Mapping[str, bytes]
+    files: Mapping[str, Content]
     """`trials.jsonl`, `arrays/…` and `artifacts/…`, filtered."""
     log: bytes
     log_truncated: bool
     refused: Sequence[str] = ()
     """Outputs that were not taken, each with the reason."""
+    workers_lost: int = 0
+    """Of how many workers nothing is left."""
 
 
 class Sandbox(Protocol):
-    """Runs approved bytes, isolated. `submit`, then `poll` until ended, then `collect`, `remove`."""
+    """Runs approved bytes, isolated. `submit`, then `poll` until ended, then `collect`, `remove`.
+
+    A job with `limits.workers` above 1 is spread over as many workers (`jobs.shares`), each
+    isolated from the others and with the limits for itself.
+    """
 
     def isolation(self) -> Isolation:
         """What a job would run in now. Raises BackEndMissing with the mend."""
@@ -261,10 +277,20 @@ class Sandbox(Protocol):
         """
         ...
 
-    def poll(self, run_id: str) -> JobState: ...
+    def poll(self, run_id: str) -> JobState:
+        """`running` while any worker runs; `absent` once nothing is left of every worker."""
+        ...
 
-    def collect(self, run_id: str, limits: ResourceLimits) -> Collected:
-        """Read the outputs of an ended job. Raises SandboxFailed."""
+    def cancel(self, run_id: str) -> None:
+        """Kill what runs; what it left can be collected. Nothing happens if nothing runs."""
+        ...
+
+    def collect(self, run_id: str, limits: ResourceLimits, into: Path) -> Sequence[Collected | None]:
+        """Stream the outputs of an ended job into the existing directory `into`, where they stay.
+
+        One for each worker, in order; None where nothing of it is left. Takes nothing away.
+        Raises SandboxFailed, also if there is no room for them.
+        """
         ...
 
     def remove(self, run_id: str) -> None:

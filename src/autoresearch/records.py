@@ -457,8 +457,10 @@ class Contrast(Frozen):
 
 
 class ResourceLimits(Frozen):
-    """What one run may use, the whole of it. Enforced from outside."""
+    """What one run may use. Enforced from outside; all but `seconds` is for each worker."""
 
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Containers that share the trials, seed by seed."""
     seconds: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] = 300
     memory_mb: Annotated[int, Field(ge=64, le=1_000_000)] = 1024
     cpus: Annotated[float, Field(gt=0, le=512)] = 2
@@ -788,6 +790,8 @@ class Result(Body):
     log_truncated: bool = False
     refused: list[Line] = []
     """Outputs that were not taken, each with the reason."""
+    workers_lost: Annotated[int, Field(ge=0)] = 0
+    """Of how many workers nothing is left; the trials of the others count as ended."""
 
     def headline(self) -> str:
         wall = "" if self.facts.wall_seconds is None else f", {self.facts.wall_seconds:.0f} s"

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
+from autoresearch.contents import Content, HeldFile, bytes_of
 from autoresearch.driver import Driver
 from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, NotApproved, Pending, Rejected
 from autoresearch.exchanges import reparse
@@ -58,7 +60,7 @@ from autoresearch.ssh_signature import split
 from autoresearch.steps.check import RECHECKS, REFUSED_RULE
 from autoresearch.steps.preflight import LIMITS_RULE
 from autoresearch.steps.situation import StepPorts
-from autoresearch.vouched import reader
+from autoresearch.vouched import finder, reader
 from autoresearch.workflow import Step, Workflow
 
 B = TypeVar("B", bound=Body)
@@ -86,7 +88,7 @@ class Source(Protocol):
 
     def changed_paths(self, commit: Commit) -> Mapping[str, str]: ...
 
-    def stored(self, sha256: str) -> bytes | None: ...
+    def stored(self, sha256: str) -> HeldFile | None: ...
 
 
 class Scratch(Protocol):
@@ -99,7 +101,7 @@ class Scratch(Protocol):
     def append(
         self,
         record: Record,
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
         *,
         after: str,
         author: Person,
@@ -121,13 +123,17 @@ class Scratch(Protocol):
 
     def read(self, path: str, commit: str) -> bytes: ...
 
-    def stored(self, sha256: str) -> bytes | None: ...
+    def stored(self, sha256: str) -> HeldFile | None: ...
 
     def note(self, key: str, data: bytes) -> None: ...
 
     def noted(self, key: str) -> bytes | None: ...
 
     def forget(self, key: str) -> None: ...
+
+    def outputs_dir(self, run_id: str) -> Path: ...
+
+    def clear_outputs(self) -> None: ...
 
 
 class DivergedError(AutoresearchError):
@@ -210,6 +216,7 @@ class Tape:
         self.entries = list(source.entries())
         self.position = 0
         self.read = reader(source)
+        self.find = finder(source)
 
     def ended(self) -> bool:
         return self.position >= len(self.entries)
@@ -235,14 +242,18 @@ class ComparingLedger:
         self._scratch = scratch
         self._on_record = on_record
         self._own = own_commits(tape.source)
-        for name in ("entries", "head", "payload", "read", "stored", "note", "noted", "forget"):
+        for name in (
+            "entries", "head", "payload", "read", "stored", "note", "noted", "forget", "outputs_dir", "clear_outputs",
+        ):  # fmt: skip
             setattr(self, name, getattr(scratch, name))
 
     entries: Callable[[], Sequence[Entry]]
     head: Callable[[], str]
     payload: Callable[..., bytes]
     read: Callable[[str, str], bytes]
-    stored: Callable[[str], bytes | None]
+    stored: Callable[[str], HeldFile | None]
+    outputs_dir: Callable[[str], Path]
+    clear_outputs: Callable[[], None]
     note: Callable[[str, bytes], None]
     noted: Callable[[str], bytes | None]
     forget: Callable[[str], None]
@@ -263,7 +274,7 @@ class ComparingLedger:
     def append(
         self,
         record: Record,
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
         *,
         after: str,
         author: Person,
@@ -378,6 +389,11 @@ class RecordedSandbox:
     tape: Tape
 
     def isolation(self) -> Isolation:
+        """As the gate that comes next shows it, or the run that comes next was approved for."""
+        body = self.tape.next().record.body
+        if isinstance(body, Run):
+            approval = next(e for e in self.tape.entries if e.digest == body.approval)
+            return body_as(approval.record, Approval).bundle.isolation
         return self.tape.next_as(Approval).bundle.isolation
 
     def check_limits(self, limits: ResourceLimits) -> None:  # noqa: ARG002 - the machine that could not give them is gone
@@ -396,13 +412,20 @@ class RecordedSandbox:
         body = self.tape.next().record.body
         if isinstance(body, Check) and any(finding.check == REFUSED_RULE for finding in body.findings):
             return JobState("absent")
-        lost = isinstance(body, Result) and body.status == "Lost"
+        lost = isinstance(body, Result) and body.log is None
         return JobState("absent" if lost else "ended")
 
-    def collect(self, run_id: str, limits: ResourceLimits) -> Collected:  # noqa: ARG002 - likewise
+    def cancel(self, run_id: str) -> None:
+        """Nothing runs."""
+
+    def collect(self, run_id: str, limits: ResourceLimits, into: Path) -> list[Collected | None]:  # noqa: ARG002 - likewise
+        """What all workers left, as it was put together then."""
+        return [self._collected()]
+
+    def _collected(self) -> Collected:
         entry = self.tape.next()
         body = entry.record.body
-        files = {ref.path: self.tape.read(entry, ref.path) for ref in body.files()}
+        files = {ref.path: self.tape.find(entry, ref.path) for ref in body.files()}
         if isinstance(body, Check):
             facts = next(
                 b.facts for e in reversed(self.tape.entries) if isinstance(b := e.record.body, Result)
@@ -411,8 +434,10 @@ class RecordedSandbox:
                 facts, {path.removeprefix(RECHECKS): data for path, data in files.items()}, b"", False
             )
         result = body_as(entry.record, Result)
-        log = files.pop("log.txt", b"")
-        return Collected(result.facts, files, log, result.log_truncated, tuple(result.refused))
+        log = bytes_of(files.pop("log.txt", b""))
+        return Collected(
+            result.facts, files, log, result.log_truncated, tuple(result.refused), result.workers_lost
+        )
 
     def remove(self, run_id: str) -> None:
         """There is nothing."""
@@ -514,6 +539,7 @@ def _ports(tape: Tape) -> Callable[[str, Step, Settings], StepPorts]:
             note=lambda _key, _data: None,
             noted=lambda _key: None,
             on_trials=lambda _state, _total, _limits: None,
+            outputs_dir=lambda _run_id: Path(),  # nothing is collected in a replay
         )
 
     return ports_for

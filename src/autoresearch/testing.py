@@ -8,13 +8,16 @@ import hashlib
 import inspect
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 from autoresearch import door
+from autoresearch.contents import Content, bytes_of
 from autoresearch.errors import AutoresearchError, InvalidInput, NotApproved, SandboxFailed
 from autoresearch.ports import Collected, Entry, Job, JobState, Sandbox, Warrant
 from autoresearch.records import (
@@ -91,6 +94,7 @@ Trial = Callable[[str, int, dict[str, Any]], dict[str, Any]]
 
 TRIALS_FAILED = 10
 INLINE_NUMBERS = 16
+KILLED = 137
 FAKE_ISOLATION = Isolation(
     tier="docker",
     image="sha256:" + "0" * 64,
@@ -155,24 +159,31 @@ class FakeSandbox:
         run = self._runs.get(run_id)
         if run is None or self._ending == "absent":
             return JobState("absent")
-        done = run.collected.files.get("trials.jsonl", b"").count(b"\n")
+        done = bytes_of(run.collected.files.get("trials.jsonl", b"")).count(b"\n")
         if run.polls_left:
             run.polls_left -= 1
             return JobState("running", done * (self._polls - run.polls_left) // (self._polls + 1), 0.5, 32.0)
         return JobState("ended", done, 1.0)
 
-    def collect(self, run_id: str, limits: ResourceLimits) -> Collected:  # noqa: ARG002  the port's
+    def cancel(self, run_id: str) -> None:
+        run = self._runs.get(run_id)
+        if run is not None and run.polls_left:
+            run.polls_left = 0
+            facts = run.collected.facts.model_copy(update={"exit_code": KILLED})
+            run.collected = replace(run.collected, facts=facts)
+
+    def collect(self, run_id: str, limits: ResourceLimits, into: Path) -> list[Collected | None]:  # noqa: ARG002  the port's
         run = self._runs.get(run_id)
         if run is None or run.polls_left or self._ending == "absent":
             raise SandboxFailed(f"run {run_id} has no outputs to collect: it has not ended, or is gone")
-        return run.collected
+        return [run.collected]
 
     def remove(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
 
     def _outcome(self, job: Job) -> Collected:
         ended = list(job.trials)[: self._trials_before_end]
-        files: dict[str, bytes] = {}
+        files: dict[str, Content] = {}
         lines = [_trial_line(spec, self._trial, dict(job.config), files) for spec in ended]
         files["trials.jsonl"] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         failed = any(line["status"] != "ok" for line in lines)
@@ -199,7 +210,7 @@ class FakeSandbox:
 
 
 def _trial_line(
-    spec: TrialSpec, trial: Trial, config: dict[str, Any], files: dict[str, bytes]
+    spec: TrialSpec, trial: Trial, config: dict[str, Any], files: dict[str, Content]
 ) -> dict[str, Any]:
     """One line of `trials.jsonl` as the harness writes it; long arrays go into `files`."""
     line: dict[str, Any] = {
@@ -362,7 +373,7 @@ def check_sandbox(make: MakeSandbox) -> None:
         check(sandbox)
 
 
-def _refusal(kind: type[AutoresearchError], act: Callable[[], Collected | None]) -> str:
+def _refusal(kind: type[AutoresearchError], act: Callable[[], object]) -> str:
     """The message with which `act` is refused. Raises AssertionError if it is not."""
     try:
         act()
@@ -391,6 +402,18 @@ def await_end(sandbox: Sandbox, run_id: str, seconds: float = 60) -> JobState:
     return state
 
 
+def collected(sandbox: Sandbox, run_id: str, limits: ResourceLimits) -> Collected:
+    """What a job with one worker left, in memory."""
+    with tempfile.TemporaryDirectory() as into:
+        [got] = sandbox.collect(run_id, limits, Path(into))
+        assert got is not None, "nothing is left of it"
+        return replace(got, files={path: bytes_of(content) for path, content in got.files.items()})
+
+
+def trial_lines(got: Collected) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in bytes_of(got.files["trials.jsonl"]).splitlines()]
+
+
 def _refuses_and_creates_nothing(sandbox: Sandbox) -> None:
     job, warrant = _approved_here(sandbox, "door")
     changed = {path: data + b"#" for path, data in job.files.items()}
@@ -404,7 +427,7 @@ def _runs_collects_removes(sandbox: Sandbox) -> None:
     sandbox.submit(job, warrant)
     state = await_end(sandbox, job.run_id)
     assert state.phase == "ended", state
-    got = sandbox.collect(job.run_id, job.limits)
+    got = collected(sandbox, job.run_id, job.limits)
     assert state.trials_done <= len(job.trials), state
     assert (got.facts.exit_code, bool(got.facts.timed_out), bool(got.facts.out_of_memory)) == (
         0,
@@ -413,16 +436,18 @@ def _runs_collects_removes(sandbox: Sandbox) -> None:
     ), got
     assert got.facts.output_truncated is False, got.facts
     assert (got.facts.wall_seconds or 0) > 0, got.facts
-    lines = sorted(map(json.loads, got.files["trials.jsonl"].splitlines()), key=lambda line: line["index"])
+    lines = sorted(trial_lines(got), key=lambda line: line["index"])
     assert [TrialSpec(index=e["index"], arm=e["arm"], seed=e["seed"]) for e in lines] == list(job.trials)
     for line in lines:
         seed = line["seed"]
         assert line["values"] == {"seed": seed, "half": seed / 2, "few": [1, 2.5]}, line
         assert (line["status"], line["error"]) == ("ok", None), line
-        arrays = json.loads(got.files[line["arrays"]])
+        arrays = json.loads(bytes_of(got.files[line["arrays"]]))
         assert arrays == {"many": [seed + n for n in range(20)]}, arrays
     assert b"trial 4/4 ok" in got.log, got.log
-    assert sandbox.collect(job.run_id, job.limits).files == got.files, "collecting takes nothing away"
+    again = collected(sandbox, job.run_id, job.limits)
+    assert again.files.keys() == got.files.keys(), "collecting takes nothing away"
+    assert all(bytes_of(again.files[path]) == bytes_of(got.files[path]) for path in got.files)
     sandbox.remove(job.run_id)
     assert sandbox.poll(job.run_id).phase == "absent"
 
@@ -431,10 +456,10 @@ def _one_failing_trial_costs_no_other(sandbox: Sandbox) -> None:
     job, warrant = _approved_here(sandbox, "fail", config={"fails": "treatment"})
     sandbox.submit(job, warrant)
     await_end(sandbox, job.run_id)
-    got = sandbox.collect(job.run_id, job.limits)
+    got = collected(sandbox, job.run_id, job.limits)
     sandbox.remove(job.run_id)
     assert got.facts.exit_code == TRIALS_FAILED, got
-    lines = [json.loads(line) for line in got.files["trials.jsonl"].splitlines()]
+    lines = trial_lines(got)
     assert {(line["arm"], line["status"]) for line in lines} == {("control", "ok"), ("treatment", "error")}
     assert all("told to fail" in line["error"] for line in lines if line["status"] == "error"), lines
 
@@ -454,7 +479,21 @@ def _removes_what_is_not_there(sandbox: Sandbox) -> None:
     sandbox.remove(job.run_id)  # running or not
     sandbox.remove(job.run_id)
     assert sandbox.poll(job.run_id).phase == "absent"
-    assert job.run_id in _refusal(SandboxFailed, lambda: sandbox.collect(job.run_id, job.limits))
+    sandbox.cancel(job.run_id)
+    assert job.run_id in _refusal(SandboxFailed, lambda: collected(sandbox, job.run_id, job.limits))
+
+
+def _cancels_and_keeps_what_is_there(sandbox: Sandbox) -> None:
+    job, warrant = _approved_here(sandbox, "cancel")
+    sandbox.submit(job, warrant)
+    sandbox.cancel(job.run_id)
+    assert await_end(sandbox, job.run_id).phase == "ended"
+    sandbox.cancel(job.run_id)  # it has ended
+    # Killed, unless it was quicker; never for time or memory.
+    facts = collected(sandbox, job.run_id, job.limits).facts
+    assert facts.exit_code in (KILLED, 0), facts
+    assert (bool(facts.timed_out), bool(facts.out_of_memory)) == (False, False), facts
+    sandbox.remove(job.run_id)
 
 
 def _knows_the_machine(sandbox: Sandbox) -> None:
@@ -468,5 +507,6 @@ SANDBOX_CHECKS: tuple[Callable[[Sandbox], None], ...] = (
     _one_failing_trial_costs_no_other,
     _never_starts_a_run_twice,
     _removes_what_is_not_there,
+    _cancels_and_keeps_what_is_there,
     _knows_the_machine,
 )

@@ -271,6 +271,7 @@ def make_driver(
             sleep=lambda _: None,
             note=ledger.note,
             noted=ledger.noted,
+            outputs_dir=ledger.outputs_dir,
             on_trials=lambda _state, _total, _limits: None,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from autoresearch.config import parse_settings
+from autoresearch.contents import hashed
 from autoresearch.door import issue_trials
 from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.layout import (
@@ -281,7 +282,7 @@ def _files(history: History, item: Told, unseen: list[str]) -> list[str]:
             unseen.append(path)
         elif data is None:
             problems.append(f"{item}: {path} is missing")
-        elif sha256(data) != ref.sha256 or len(data) != ref.size:
+        elif hashed(data) != (ref.sha256, ref.size):
             problems.append(f"{item}: {path} is not the file the record vouches for")
     for path, problem in _special(record).items():
         data = _bytes(history, path, commit.id)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from autoresearch.contents import Content, HeldFile, bytes_of
 from autoresearch.errors import LedgerError
 from autoresearch.layout import file_path
 from autoresearch.ports import Entry
@@ -13,11 +14,18 @@ class Blobs(Protocol):
 
     def read(self, path: str, commit: str) -> bytes: ...
 
-    def stored(self, sha256: str) -> bytes | None: ...
+    def stored(self, sha256: str) -> HeldFile | None: ...
 
 
 def reader(ledger: Blobs) -> Callable[[Entry, str], bytes]:
-    def read(entry: Entry, path: str) -> bytes:
+    find = finder(ledger)
+    return lambda entry, path: bytes_of(find(entry, path))
+
+
+def finder(ledger: Blobs) -> Callable[[Entry, str], Content]:
+    """As `reader`, but a file that was too large to commit stays on disk."""
+
+    def find(entry: Entry, path: str) -> Content:
         refs = [*entry.record.body.files(), *entry.record.made_by.exchanges]
         ref = next((ref for ref in refs if ref.path == path), None)
         if ref is None:
@@ -31,4 +39,4 @@ def reader(ledger: Blobs) -> Callable[[Entry, str], bytes]:
             )
         return data
 
-    return read
+    return find

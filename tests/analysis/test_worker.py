@@ -140,6 +140,7 @@ def send(files, *, seconds, memory):
         metric=PLAN.metric,
         issued=SPECS,
         files=[(path, len(data)) for path, data in files.items()],
+        held={},
         seconds=seconds,
         memory=memory,
     )

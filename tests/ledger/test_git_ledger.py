@@ -250,7 +250,7 @@ def test_large_files_are_kept_aside_by_digest(ledger):
     exchanges = made.made_by.model_copy(update={"exchanges": [ref]})
     made = made.model_copy(update={"made_by": exchanges})
     ledger.append(made, {"cycles/01/attempt-2/artifacts/big.bin": data}, after=ledger.head(), author=AGENT)
-    assert ledger.stored(ref.sha256) == data
+    assert ledger.stored(ref.sha256).read() == data
     assert "big.bin" not in git(ledger.root, "ls-tree", "-r", "--name-only", "main")
 
 

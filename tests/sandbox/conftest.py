@@ -5,7 +5,7 @@ import os
 import pytest
 
 from autoresearch import assets
-from autoresearch.testing import approved_job, await_end
+from autoresearch.testing import approved_job, await_end, collected
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +69,6 @@ def run(submit):
     def run_to_end(sandbox, code, **approved):
         job = submit(sandbox, code, **approved)
         await_end(sandbox, job.run_id)
-        return sandbox.collect(job.run_id, job.limits)
+        return collected(sandbox, job.run_id, job.limits)
 
     return run_to_end

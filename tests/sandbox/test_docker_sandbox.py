@@ -19,7 +19,7 @@ from autoresearch.adapters.docker_probe import probe
 from autoresearch.adapters.docker_sandbox import DockerSandbox
 from autoresearch.errors import BackEndMissing, InvalidInput, NotApproved, SandboxFailed
 from autoresearch.records import ResourceLimits
-from autoresearch.testing import approved_job, await_end, check_sandbox
+from autoresearch.testing import approved_job, await_end, check_sandbox, collected
 
 pytestmark = pytest.mark.docker
 
@@ -589,7 +589,7 @@ def run_trial(arm, seed, config, data):
     killed_supervisor(run_id, code, 20)
     assert sandbox.poll(run_id).phase == "running"
     assert await_end(sandbox, run_id).phase == "ended"
-    got = sandbox.collect(run_id, SMALL)
+    got = collected(sandbox, run_id, SMALL)
     assert got.facts.exit_code == 0
     assert len(lines(got)) == 4
     assert b"late" in got.log
@@ -606,7 +606,7 @@ def test_nobody_watches_and_the_inner_deadline_holds(docker_sandbox, own, killed
         assert time.monotonic() < give_up
         time.sleep(0.1)
     assert sandbox.poll(run_id).phase == "ended"
-    got = sandbox.collect(run_id, ONE_SECOND)
+    got = collected(sandbox, run_id, ONE_SECOND)
     assert got.facts.timed_out is True
     assert 1 <= got.facts.wall_seconds <= 3.5
     assert (got.facts.cpu_seconds, got.facts.peak_memory_mb) == (None, None)
@@ -620,7 +620,7 @@ def test_a_taker_over_keeps_the_deadline(docker_sandbox, submit):
     job = submit(first, SLEEPS, limits=ONE_SECOND)
     first.close()
     assert await_end(second, job.run_id, seconds=10).phase == "ended"
-    assert second.collect(job.run_id, job.limits).facts.timed_out is True
+    assert collected(second, job.run_id, job.limits).facts.timed_out is True
 
 
 def test_outputs_lost_with_their_holder_are_absent(docker_sandbox, submit, client):
@@ -631,7 +631,7 @@ def test_outputs_lost_with_their_holder_are_absent(docker_sandbox, submit, clien
     client.wait(f"autoresearch-{job.run_id}-holder")
     assert sandbox.poll(job.run_id).phase == "absent"
     with pytest.raises(SandboxFailed, match="no outputs"):
-        sandbox.collect(job.run_id, job.limits)
+        collected(sandbox, job.run_id, job.limits)
     sandbox.remove(job.run_id)
     assert left_behind(client, job.run_id) == []
 
@@ -705,6 +705,6 @@ def test_an_engine_that_goes_away_is_no_result(docker_sandbox, submit, client):
     with pytest.raises(SandboxFailed, match="did not answer"):
         sandbox.poll(job.run_id)
     with pytest.raises(SandboxFailed, match="did not answer"):
-        sandbox.collect(job.run_id, job.limits)
+        collected(sandbox, job.run_id, job.limits)
     away = False
     assert await_end(sandbox, job.run_id).phase == "ended"

@@ -1,7 +1,9 @@
-"""The filter on what leaves a sandbox: names, kinds, counts and sizes. It writes nothing, ever."""
+"""The filter on what leaves a sandbox: names, kinds, counts and sizes. It writes under names of our own only."""
 
 import io
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from autoresearch import jobs
 from autoresearch.adapters.docker_outputs import read_outputs
+from autoresearch.contents import bytes_of
 from autoresearch.errors import InvalidInput, SandboxFailed
 from autoresearch.ports import Job
 from autoresearch.records import ResourceLimits, TrialSpec
@@ -36,7 +39,18 @@ def entry(name, *, kind=tarfile.REGTYPE, size=0, link=""):
 
 
 def read(data, limits=LIMITS, chunk=1000):
-    return read_outputs([data[n : n + chunk] for n in range(0, len(data), chunk)], limits)
+    return read_chunks((data[n : n + chunk] for n in range(0, len(data), chunk)), limits)
+
+
+def read_chunks(chunks, limits=LIMITS):
+    """The outputs, with what was written to disk read back."""
+    with tempfile.TemporaryDirectory() as into:
+        got = read_outputs(chunks, limits, Path(into))
+        places = [held.place for held in got.files.values()]
+        assert sorted(Path(into).iterdir()) == sorted(places), "nothing else is written"
+        assert all(place.parent == Path(into) and place.name.isdigit() for place in places)
+        got.files = {path: bytes_of(held) for path, held in got.files.items()}
+        return got
 
 
 def test_takes_the_three_kinds_of_output():
@@ -136,7 +150,7 @@ def test_stops_at_the_limit_without_reading_on():
             given_out.append(n)
             yield data[n : n + 10_000]
 
-    got = read_outputs(chunks(), LIMITS)
+    got = read_chunks(chunks())
     assert list(got.files) == ["artifacts/a"]
     assert got.truncated
     assert len(given_out) < 80
@@ -154,7 +168,7 @@ def test_an_endless_refused_file_is_not_read_to_its_end():
         yield from (bytes(2**20) for _ in range(1000))
         raise AssertionError("read on")
 
-    assert read_outputs(chunks(), LIMITS).truncated
+    assert read_chunks(chunks()).truncated
 
 
 def test_too_many_files():

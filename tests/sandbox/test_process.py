@@ -9,7 +9,14 @@ from autoresearch import door
 from autoresearch.adapters.shipped_process import ProcessSandbox
 from autoresearch.errors import InvalidInput, NotApproved
 from autoresearch.records import ResourceLimits
-from autoresearch.testing import FakeSandbox, approved_job, await_end, check_sandbox, conformance_trial
+from autoresearch.testing import (
+    FakeSandbox,
+    approved_job,
+    await_end,
+    check_sandbox,
+    collected,
+    conformance_trial,
+)
 
 FEW = ResourceLimits(seconds=1, memory_mb=256, cpus=1, processes=32, output_mb=1)
 
@@ -36,7 +43,7 @@ def run_shipped(harness):
         made.append((sandbox, job.run_id))
         sandbox.submit(job, warrant)
         await_end(sandbox, job.run_id)
-        return sandbox.collect(job.run_id, job.limits)
+        return collected(sandbox, job.run_id, job.limits)
 
     yield run
     for sandbox, run_id in made:

@@ -1,12 +1,15 @@
-"""Takes the outputs of a dead container from the engine's tar stream.
+"""Takes the outputs of a dead container from the engine's tar stream, chunk by chunk.
 
-The stream is read, never extracted: no path in it ever reaches the file system.
+The stream is read, never extracted: no path in it ever reaches the file system, and no
+file in it is in memory whole.
 """
 
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from autoresearch.contents import CHUNK
 from autoresearch.errors import SandboxFailed
 from autoresearch.jobs import MOST_FILES, Outputs, why_refused
 from autoresearch.records import ResourceLimits
@@ -25,13 +28,13 @@ class _AtCap(Exception):
     """More bytes came than the limit allows, headers included."""
 
 
-def read_outputs(chunks: Iterable[bytes], limits: ResourceLimits) -> Outputs:
-    """The files of a tar stream whose root is `out/`, filtered.
+def read_outputs(chunks: Iterable[bytes], limits: ResourceLimits, into: Path) -> Outputs:
+    """The files of a tar stream whose root is `out/`, filtered and written below `into`.
 
     Stops reading at `output_mb` and notes it as truncated. Raises SandboxFailed
     if the stream is not whole, which is the engine's fault, never the code's.
     """
-    outputs = Outputs(limits)
+    outputs = Outputs(limits, into)
     headers = 4 * BLOCK * MOST_FILES + 64 * BLOCK
     stream = _Capped(iter(chunks), outputs.room + headers)
     try:
@@ -63,12 +66,18 @@ def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, outputs: Outputs) -> bo
     if not outputs.fits(member.size):
         outputs.refuse(path, "the outputs are larger than the limit; nothing after it was read")
         return False
-    file = tar.extractfile(member)
-    data = file.read() if file is not None else b""
-    if len(data) != member.size:
-        raise SandboxFailed(f"the engine sent {len(data)} of {member.size} bytes of an output")
-    outputs.take(path, data)
+    outputs.take(path, _content(tar, member))
     return True
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    file, left = tar.extractfile(member), member.size
+    while left:
+        data = file.read(min(left, CHUNK)) if file is not None else b""
+        if not data:
+            raise SandboxFailed(f"the engine sent {member.size - left} of {member.size} bytes of an output")
+        left -= len(data)
+        yield data
 
 
 def _require_end(tar: tarfile.TarFile, stream: "_Capped") -> None:

@@ -6,9 +6,11 @@ everything that an experiment gets.
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from autoresearch.adapters.docker_policy import BACKUP_SECONDS, memory_mb
@@ -73,7 +75,11 @@ def _run(
                 raise SandboxFailed(f"the {what} probe still runs {KILL_SECONDS:g} s after its deadline")
             time.sleep(0.05)
         seconds = time.monotonic() - began
-        return sandbox.collect(run_id, limits), seconds
+        with tempfile.TemporaryDirectory() as into:
+            [got] = sandbox.collect(run_id, limits, Path(into))
+        if got is None:
+            raise SandboxFailed(f"nothing is left of the {what} probe")
+        return got, seconds
     finally:
         sandbox.remove(run_id)
 

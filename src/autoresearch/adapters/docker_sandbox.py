@@ -7,6 +7,7 @@ import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import docker.errors
@@ -117,7 +118,15 @@ class DockerSandbox:
             watch = self._watches.get(run_id) or self._join(run_id, seconds - elapsed)
         return JobState("running", watch.log.trials_done, elapsed, watch.memory_mb)
 
-    def collect(self, run_id: str, limits: ResourceLimits) -> Collected:
+    def cancel(self, run_id: str) -> None:
+        with engine_errors("end the run"):
+            try:
+                self._engine().kill(policy.names(run_id).run, "SIGKILL")
+            except docker.errors.APIError as error:
+                if error.status_code not in (404, 409):  # it is gone, or has ended
+                    raise
+
+    def collect(self, run_id: str, limits: ResourceLimits, into: Path) -> list[Collected | None]:
         with engine_errors("collect the outputs"):
             found = self._find(run_id)
             if found is None or found["State"]["Running"]:
@@ -126,15 +135,16 @@ class DockerSandbox:
             if watch is not None:
                 watch.finish()
             chunks, _ = self._engine().get_archive(policy.names(run_id).run, "/out")
-            outputs = read_outputs(chunks, limits)
+            outputs = read_outputs(chunks, limits, into)
         log, cut = watch.log.text() if watch is not None else (b"", True)
-        return Collected(
+        got = Collected(
             facts=_facts(found["State"], watch, limits, truncated=outputs.truncated),
             files=outputs.files,
             log=log,
             log_truncated=cut or watch is None or watch.late,
             refused=outputs.refused,
         )
+        return [got]
 
     def remove(self, run_id: str) -> None:
         with engine_errors("remove the run"):

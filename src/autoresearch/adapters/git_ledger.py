@@ -7,6 +7,7 @@ the work tree's pending update, the ref by compare-and-swap, then files and inde
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,9 +26,11 @@ from autoresearch.adapters.git_objects import (
     grow_tree,
     object_id,
     parse_tree,
+    store_durably,
     sync_folder,
     write_durably,
 )
+from autoresearch.contents import Content, HeldFile, bytes_of
 from autoresearch.errors import InvalidInput, LedgerError, Stale
 from autoresearch.layout import (
     NOTES_DIR,
@@ -44,6 +47,7 @@ from autoresearch.ssh_signature import with_signature
 BRANCH = "refs/heads/main"
 AGENT = Person(name="autoresearch", email="autoresearch@localhost")
 STALE_LOCK_SECONDS = 5.0
+OUTPUTS = "outputs"
 
 # Nothing in a repository, the machine or the user's home may run code or change bytes.
 _SAFE_SETTINGS = {
@@ -202,17 +206,17 @@ class GitLedger:
         rows = self._run("ls-tree", "-r", "-z", "--full-tree", commit).removesuffix("\0").split("\0")
         return {row.split("\t", 1)[1]: row.split(" ", 1)[0] for row in rows if row}
 
-    def stored(self, sha256: str) -> bytes | None:
+    def stored(self, sha256: str) -> HeldFile | None:
         """An artefact that was too large to commit, by digest; None in a clone without it."""
         place = self._own / "artifacts" / sha256
-        return place.read_bytes() if place.is_file() else None
+        return HeldFile(place, sha256, place.stat().st_size) if place.is_file() else None
 
     # ------------------------------------------------------------------ writing
 
     def append(
         self,
         record: Record,
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
         *,
         after: str,
         author: Person,
@@ -230,9 +234,10 @@ class GitLedger:
             raise LedgerError(
                 f"{', '.join(sorted(strangers))} is not vouched for by the {record.kind} record"
             )
-        for path, data in files.items():
-            if path in refs and not refs[path].committed:
-                self._store(refs[path].sha256, data)
+        with self._writing():
+            for path, data in files.items():
+                if path in refs and not refs[path].committed:
+                    self._store(refs[path].sha256, data)
         entries = self.entries()
         when = seal.when if seal else self._clock.now()
         parts = self._parts(record, after, author, when)
@@ -262,7 +267,7 @@ class GitLedger:
         signs they lie there unreferenced, as after a crash.
         """
         parts = self._parts(record, after, author, when)
-        with self._writing(after):
+        with self._writing():
             writer = ObjectWriter(self._git_dir / "objects")
             return replace(parts, tree=self._grow(writer, _committed(record, files), after)).payload()
 
@@ -283,6 +288,20 @@ class GitLedger:
         journal.mkdir(parents=True, exist_ok=True)
         write_durably(journal / key, data)
         sync_folder(journal)
+
+    def outputs_dir(self, run_id: str) -> Path:
+        """A new, empty directory for what a run leaves, until it is committed."""
+        folder = self._own / OUTPUTS / run_id
+        with self._writing():
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(mode=0o700, parents=True)
+        return folder
+
+    def clear_outputs(self) -> None:
+        """What counts of them is committed; a run that has no record yet is collected again."""
+        if (self._own / OUTPUTS).exists():
+            shutil.rmtree(self._own / OUTPUTS)
 
     def noted(self, key: str) -> bytes | None:
         place = self._own / "journal" / key
@@ -307,6 +326,9 @@ class GitLedger:
         """Finish what a crash interrupted. Call under the lock, before anything else."""
         for leftover in (self._own / "scratch").glob("*"):
             leftover.unlink(missing_ok=True)
+        for leftover in (self._own / "artifacts").glob("tmp_obj_*"):
+            leftover.unlink(missing_ok=True)
+        self.clear_outputs()
         pending = self.noted("work-tree")
         if pending is not None:
             # Only now can a lock be ours; at any other time it is a person's own git at work.
@@ -352,16 +374,16 @@ class GitLedger:
             message=commit_message(record, parent),
         )  # fmt: skip
 
-    def _grow(self, writer: ObjectWriter, blobs: Mapping[str, bytes], old: str) -> str:
+    def _grow(self, writer: ObjectWriter, blobs: Mapping[str, Content], old: str) -> str:
         """The id of `old`'s tree with `blobs` put in."""
-        ids = {path: writer.blob(data) for path, data in blobs.items()}
+        ids = {path: writer.blob(bytes_of(data)) for path, data in blobs.items()}
         base = self._tree(f"{old}^{{tree}}") if old else {}
         return writer.tree(grow_tree(writer, base, ids, self._tree))
 
-    def _commit(self, blobs: Mapping[str, bytes], old: str, commit_of: Callable[[str], bytes]) -> bytes:
+    def _commit(self, blobs: Mapping[str, Content], old: str, commit_of: Callable[[str], bytes]) -> bytes:
         """Put `blobs` on top of `old`; `commit_of` makes the commit object of a tree. Returns that object."""
         writer = ObjectWriter(self._git_dir / "objects")
-        with self._writing(old):
+        with self._writing():
             raw = commit_of(self._grow(writer, blobs, old))
             new = writer.commit(raw)
             writer.sync()
@@ -372,11 +394,11 @@ class GitLedger:
         return raw
 
     @contextmanager
-    def _writing(self, old: str) -> Iterator[None]:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            go_on = "; mend that, then: autoresearch run" if old else ""
+            go_on = "; mend that, then: autoresearch run" if self.head() else ""
             raise LedgerError(f"could not write to {self.root}: {error.strerror}{go_on}") from error
 
     def _move_branch(self, new: str, old: str) -> None:
@@ -493,10 +515,10 @@ class GitLedger:
         # GitPython's annotation says str; what comes is bytes.
         return (kind if isinstance(kind, str) else bytes(kind).decode()), data
 
-    def _store(self, sha256: str, data: bytes) -> None:
+    def _store(self, sha256: str, content: Content) -> None:
         folder = self._own / "artifacts"
         folder.mkdir(parents=True, exist_ok=True)
-        write_durably(folder / sha256, data, mode=0o444)
+        store_durably(folder / sha256, content)
         sync_folder(folder)
 
     def _run(self, *args: str, check: bool = True) -> str:
@@ -526,7 +548,7 @@ def _said(error: git.GitCommandError) -> str:
     return " ".join(str(error.stderr).strip().removeprefix("stderr:").split()).strip("'")
 
 
-def _committed(record: Record, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def _committed(record: Record, files: Mapping[str, Content]) -> dict[str, Content]:
     """What goes into the commit: the record, and its files but for those too large."""
     refs = vouched_files(record)
     kept = {path: data for path, data in files.items() if path not in refs or refs[path].committed}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from autoresearch.contents import Content, HeldFile, chunks_of, hold
 from autoresearch.records import Person
 
 Tree = dict[str, tuple[str, str]]
@@ -138,6 +139,40 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644, scratch: Path |
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def store_durably(place: Path, content: Content) -> None:
+    """Put `content` at `place` for good: a file on the same file system by a second name, else copied."""
+    temporary = place.parent / f"tmp_obj_{os.getpid()}_{place.name}"
+    temporary.unlink(missing_ok=True)
+    try:
+        _link_or_copy(content, temporary)
+        temporary.chmod(0o444)
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        # Of two names of one file, `rename` would leave both.
+        temporary.replace(place) if not _same_file(temporary, place) else temporary.unlink()
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _link_or_copy(content: Content, target: Path) -> None:
+    if isinstance(content, HeldFile):
+        try:
+            os.link(content.place, target)
+        except OSError:
+            pass  # another file system, or one without links
+        else:
+            return
+    hold(target, chunks_of(content))
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)
 
 
 def sync_folder(folder: Path) -> None:

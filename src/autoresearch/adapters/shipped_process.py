@@ -23,6 +23,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from autoresearch import door, jobs
+from autoresearch.contents import chunks_of_file
 from autoresearch.errors import InvalidInput, SandboxFailed
 from autoresearch.ports import Collected, Job, JobState, Warrant
 from autoresearch.records import HostFacts, Isolation, ResourceLimits, digest_of, sha256
@@ -75,9 +76,12 @@ class ProcessSandbox:
         megabytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
         if limits.memory_mb > megabytes:
             raise InvalidInput(f"limits.memory_mb is {limits.memory_mb}, but this machine has {megabytes}")
+        if limits.workers > 1:
+            raise InvalidInput(f"limits.workers is {limits.workers}, but without an engine there is only one")
 
     def submit(self, job: Job, warrant: Warrant) -> None:
         door.admit(job, warrant, self.isolation(), self._shipped)
+        self.check_limits(job.limits)
         if job.run_id in self._runs:
             raise SandboxFailed(f"run {job.run_id} exists already: it is not started twice")
         directory = Path(tempfile.mkdtemp(prefix="autoresearch-"))
@@ -103,14 +107,20 @@ class ProcessSandbox:
             return JobState("ended", run.log.trials_done, run.wall or 0.0)
         return JobState("running", run.log.trials_done, time.monotonic() - run.clock)
 
-    def collect(self, run_id: str, limits: ResourceLimits) -> Collected:
+    def cancel(self, run_id: str) -> None:
+        run = self._runs.get(run_id)
+        if run is not None:
+            _kill(run)
+            run.done.wait(timeout=10)
+
+    def collect(self, run_id: str, limits: ResourceLimits, into: Path) -> list[Collected | None]:
         run = self._runs.get(run_id)
         if run is None or not run.done.is_set():
             raise SandboxFailed(f"run {run_id} has no outputs to collect: it has not ended, or is gone")
         run.threads[0].join(timeout=5)
-        outputs = _read(run.directory / "out", limits)
+        outputs = _read(run.directory / "out", jobs.Outputs(limits, into))
         log, cut = run.log.text()
-        return Collected(_facts(run, truncated=outputs.truncated), outputs.files, log, cut, outputs.refused)
+        return [Collected(_facts(run, truncated=outputs.truncated), outputs.files, log, cut, outputs.refused)]
 
     def remove(self, run_id: str) -> None:
         run = self._runs.pop(run_id, None)
@@ -198,9 +208,8 @@ def _kill_group(group: int) -> None:
         return  # nothing of it is left
 
 
-def _read(out: Path, limits: ResourceLimits) -> jobs.Outputs:
+def _read(out: Path, outputs: jobs.Outputs) -> jobs.Outputs:
     """Regular files below `out`, through the same filter as the container's."""
-    outputs = jobs.Outputs(limits)
     for directory, subdirectories, names in os.walk(out):
         subdirectories.sort()
         for name in sorted(names):
@@ -213,7 +222,7 @@ def _read(out: Path, limits: ResourceLimits) -> jobs.Outputs:
             if why is not None:
                 outputs.refuse(path, why)
             elif outputs.fits(status.st_size):
-                outputs.take(path, file.read_bytes())
+                outputs.take(path, chunks_of_file(file))
             else:
                 outputs.refuse(path, "the outputs are larger than the limit; nothing after it was read")
                 return outputs

@@ -79,8 +79,7 @@ def parse_trials(files: Mapping[str, bytes], issued: Sequence[TrialSpec]) -> Tri
     specs = {spec.index: spec for spec in issued}
     found: dict[int, Trial] = {}
     for number, line in enumerate(lines, start=1):
-        trial = _parse_line(line, f"{TRIALS_FILE} line {number}")
-        _check_issued(trial, specs.get(trial.index), number)
+        trial = parse_line(line, number, specs)
         if trial.index in found:
             raise InvalidInput(f"{TRIALS_FILE} line {number}: trial {trial.index} stands here a second time")
         found[trial.index] = trial
@@ -122,6 +121,13 @@ def raw_digest(values: Mapping[str, JsonValue]) -> str:
     """
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def parse_line(data: bytes, number: int, specs: Mapping[int, TrialSpec]) -> Trial:
+    """Line `number` of a `trials.jsonl`: one of `specs`, by index. Raises InvalidInput."""
+    trial = _parse_line(data, f"{TRIALS_FILE} line {number}")
+    _check_issued(trial, specs.get(trial.index), number)
+    return trial
 
 
 def _parse_line(data: bytes, where: str) -> Trial:

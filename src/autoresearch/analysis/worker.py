@@ -7,8 +7,9 @@ is the other side:
 
     python -I -m autoresearch.analysis.worker
 
-reads the request's JSON in the first line of standard input and the files' bytes,
-one after the other, behind it; writes one JSON reply.
+reads the request's JSON in the first line of standard input and the bytes of files that
+are in memory, one after the other, behind it; writes one JSON reply. Files held on disk
+are read from there, one at a time.
 """
 
 import json
@@ -16,13 +17,15 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from autoresearch.analysis.trials import TRIALS_FILE, Trial, parse_trials, raw_digest, raw_values
+from autoresearch.contents import Content, HeldFile, size_of
 from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.records import (
     Arm,
@@ -42,7 +45,7 @@ SECONDS_PER_MB = 1
 BASE_MEMORY = 2 * 2**30
 """Bytes of address space: numpy and scipy map about a third of it."""
 MEMORY_PER_BYTE = 4
-"""One trial's arrays are held at a time, the files' bytes throughout."""
+"""One trial's arrays are held at a time, files that came over standard input throughout."""
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 
 
@@ -76,6 +79,8 @@ class _Request(Frozen):
     """None: values only, and trials that failed are no error."""
     files: list[tuple[str, int]]
     """Path and size of each file that follows."""
+    held: Mapping[str, str]
+    """Path → where on disk it is held, under a name of the supervisor's."""
     seconds: int
     memory: int
 
@@ -91,7 +96,7 @@ class _Reply(Frozen):
 # ----------------------------------------------------------- in the supervisor
 
 
-def compute(plan: PlanDraft, trials: Sequence[TrialSpec], files: Mapping[str, bytes]) -> Computed:
+def compute(plan: PlanDraft, trials: Sequence[TrialSpec], files: Mapping[str, Content]) -> Computed:
     """Metric of every issued trial, summary of every arm, and the plan's contrast.
 
     `files` are those of the run: `trials.jsonl` and `arrays/…`; others are ignored.
@@ -104,7 +109,7 @@ def compute(plan: PlanDraft, trials: Sequence[TrialSpec], files: Mapping[str, by
 
 
 def recompute_values(
-    metric: MetricCard, specs: Sequence[TrialSpec], files: Mapping[str, bytes]
+    metric: MetricCard, specs: Sequence[TrialSpec], files: Mapping[str, Content]
 ) -> list[TrialValue]:
     """The metric and the raw values' digest of each trial of `specs`, in their order.
 
@@ -117,7 +122,7 @@ def recompute_values(
 
 def _ask(
     issued: Sequence[TrialSpec],
-    files: Mapping[str, bytes],
+    files: Mapping[str, Content],
     *,
     metric: MetricCard,
     arms: Sequence[Arm] = (),
@@ -126,18 +131,22 @@ def _ask(
     needed = {
         path: files[path] for path in sorted(files) if path == TRIALS_FILE or path.startswith("arrays/")
     }
-    size = sum(map(len, needed.values()))
+    held = {path: file for path, file in needed.items() if isinstance(file, HeldFile)}
+    sent = {path: data for path, data in needed.items() if isinstance(data, bytes)}
+    size = sum(map(size_of, needed.values()))
+    in_memory = sum(map(len, sent.values())) + max((file.size for file in held.values()), default=0)
     request = _Request(
         metric=metric,
         issued=list(issued),
         arms=tuple(arms),
         contrast=contrast,
-        files=[(path, len(data)) for path, data in needed.items()],
+        files=[(path, len(data)) for path, data in sent.items()],
+        held={path: str(file.place.absolute()) for path, file in held.items()},
         seconds=BASE_SECONDS + SECONDS_PER_MB * size // 2**20,
-        memory=BASE_MEMORY + MEMORY_PER_BYTE * size,
+        memory=BASE_MEMORY + MEMORY_PER_BYTE * in_memory,
     )
     header = request.model_dump_json().encode() + b"\n"
-    output = _run(b"".join([header, *needed.values()]), request.seconds)
+    output = _run(b"".join([header, *sent.values()]), request.seconds)
     try:
         reply = _Reply.model_validate_json(output)
     except ValidationError as error:
@@ -189,10 +198,26 @@ def main() -> None:
     sys.stdout.write(reply.model_dump_json())
 
 
-def _read(stream: BinaryIO) -> tuple[_Request, dict[str, bytes]]:
+def _read(stream: BinaryIO) -> tuple[_Request, "_Files"]:
     request = _Request.model_validate(json.loads(stream.readline()))
-    files = {path: stream.read(size) for path, size in request.files}
-    return request, files
+    sent = {path: stream.read(size) for path, size in request.files}
+    return request, _Files(sent, request.held)
+
+
+class _Files(Mapping[str, bytes]):
+    """The run's files; those held on disk are read each time they are asked for."""
+
+    def __init__(self, sent: Mapping[str, bytes], held: Mapping[str, str]) -> None:
+        self._sent, self._held = sent, held
+
+    def __getitem__(self, path: str) -> bytes:
+        return self._sent[path] if path in self._sent else Path(self._held[path]).read_bytes()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._sent, *self._held])
+
+    def __len__(self) -> int:
+        return len(self._sent) + len(self._held)
 
 
 def _limit(request: _Request) -> None:

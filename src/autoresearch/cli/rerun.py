@@ -9,7 +9,7 @@ from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.ports import Entry
 from autoresearch.records import Approval, Plan, Result, Run, body_as
 from autoresearch.steps.check import compare_rechecks, recheck_job, run_recheck
-from autoresearch.vouched import reader
+from autoresearch.vouched import finder, reader
 
 
 def rerun_experiments(ledger: GitLedger) -> None:
@@ -21,7 +21,9 @@ def rerun_experiments(ledger: GitLedger) -> None:
         f"run {len(completed)} approved experiment(s) again, the trials their approvals list",
         ledger.head()[:8],
     )
-    differing = sum(not _rerun(ledger, entries, entry) for entry in completed)
+    with ledger.lock():  # the outputs of a `run` would lie where these do
+        differing = sum(not _rerun(ledger, entries, entry) for entry in completed)
+        ledger.clear_outputs()
     if differing:
         raise AutoresearchError(
             f"{differing} of {len(completed)} experiments gave other values than on record"
@@ -38,8 +40,9 @@ def _rerun(ledger: GitLedger, entries: list[Entry], result: Entry) -> bool:
     job, warrant = recheck_job(entries, plan, approval, run, files, suffix="replay")
     say(f"cycle {result.record.cycle}, attempt {result.record.attempt}: {len(job.trials)} trials")
     tier = body_as(approval.record, Approval).bundle.isolation.tier
-    again = run_recheck(open_sandbox(tier), job, warrant, sleep)
-    recorded = {ref.path: read(result, ref.path) for ref in result.record.body.files()}
+    again = run_recheck(open_sandbox(tier), job, warrant, sleep, ledger.outputs_dir)
+    find = finder(ledger)
+    recorded = {ref.path: find(result, ref.path) for ref in result.record.body.files()}
     same = True
     for trial in compare_rechecks(
         body_as(plan.record, Plan), body_as(run.record, Run).trials, recorded, job.trials, again.files

@@ -69,6 +69,7 @@ def build_driver(
             sleep=sleep,
             note=ledger.note,
             noted=ledger.noted,
+            outputs_dir=ledger.outputs_dir,
             on_trials=on_trials,
         )
 

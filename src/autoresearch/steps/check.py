@@ -1,10 +1,12 @@
 """Recompute everything from raw outputs, score the forecasts, rerun what the approval lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from autoresearch.analysis.worker import TrialValue, compute, recompute_values
+from autoresearch.contents import Content
 from autoresearch.door import recheck_trials
-from autoresearch.errors import InvalidInput, NotApproved
+from autoresearch.errors import InvalidInput, NotApproved, SandboxFailed
 from autoresearch.forecasting.scores import resolve, score
 from autoresearch.forecasting.surprise import surprise
 from autoresearch.ports import Collected, Entry, Job, Sandbox, Sleep, Warrant
@@ -23,6 +25,7 @@ from autoresearch.records import (
 )
 from autoresearch.steps.experiment import POLL_SECONDS, artifact_ref, before, experiment_files
 from autoresearch.steps.situation import Draft, Situation, StepPorts
+from autoresearch.steps.workers import collect
 
 RECHECKS = "rechecks/"
 REFUSED_RULE = "check.recheck-refused"
@@ -45,11 +48,11 @@ def run(at: Situation, ports: StepPorts) -> Draft:
         experiment_files(at),
         suffix="recheck",
     )
-    again: Mapping[str, bytes] = {}
+    again: Mapping[str, Content] = {}
     refused: list[Finding] = []
     if job.trials:
         try:
-            again = run_recheck(ports.sandbox, job, warrant, ports.sleep).files
+            again = run_recheck(ports.sandbox, job, warrant, ports.sleep, ports.outputs_dir).files
         except NotApproved as error:
             # The sandbox is no longer the approved one: the result stands, but nothing can run again.
             refused = [_not_again(error)]
@@ -67,9 +70,9 @@ def run(at: Situation, ports: StepPorts) -> Draft:
     return Draft(body, RULES, kept)
 
 
-def result_files(at: Situation) -> dict[str, bytes]:
+def result_files(at: Situation) -> dict[str, Content]:
     entry = at.entry("result")
-    return {ref.path: at.read(entry, ref.path) for ref in entry.record.body.files()}
+    return {ref.path: at.find(entry, ref.path) for ref in entry.record.body.files()}
 
 
 def all_forecasts(at: Situation) -> Sequence[Forecast]:
@@ -100,24 +103,29 @@ def recheck_job(
     return job, Warrant(history[0].record, plan.record, approval, run, earlier, purpose="recheck")
 
 
-def run_recheck(sandbox: Sandbox, job: Job, warrant: Warrant, sleep: Sleep) -> Collected:
-    """In a container of its own. One that a crash left behind is joined."""
+def run_recheck(
+    sandbox: Sandbox, job: Job, warrant: Warrant, sleep: Sleep, outputs_dir: Callable[[str], Path]
+) -> Collected:
+    """In containers of its own. What a crash left behind is joined. Raises SandboxFailed."""
     if sandbox.poll(job.run_id).phase == "absent":
         sandbox.remove(job.run_id)
         sandbox.submit(job, warrant)
     while sandbox.poll(job.run_id).phase == "running":
         sleep(POLL_SECONDS)
-    collected = sandbox.collect(job.run_id, job.limits)
+    collected = collect(sandbox, job, outputs_dir(job.run_id))
     sandbox.remove(job.run_id)
+    if collected.workers_lost:
+        # Trials that nobody ran are no trials that failed.
+        raise SandboxFailed("a worker of the recheck is gone; run it again with: autoresearch run")
     return collected
 
 
 def compare_rechecks(
     plan: Plan,
     issued: Sequence[TrialSpec],
-    recorded: Mapping[str, bytes],
+    recorded: Mapping[str, Content],
     specs: Sequence[TrialSpec],
-    again: Mapping[str, bytes],
+    again: Mapping[str, Content],
 ) -> list[RecheckTrial]:
     """`recorded` and `again` are the raw outputs of the run and of its recheck."""
     if not specs:

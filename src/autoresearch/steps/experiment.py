@@ -9,16 +9,16 @@ whole, and records `Lost` otherwise. Nothing runs twice under one approval.
 import platform
 from collections.abc import Mapping, Sequence
 
-from autoresearch.analysis.trials import parse_trials
+from autoresearch.analysis.trials import MAX_LINE_BYTES, TRIALS_FILE, Trial, parse_line
 from autoresearch.analysis.worker import compute
+from autoresearch.contents import Content, lines_of, ref_to, size_of
 from autoresearch.door import issue_trials
 from autoresearch.errors import InvalidInput, NotApproved
-from autoresearch.ports import Collected, Entry, Job, Warrant
+from autoresearch.ports import Collected, Entry, Job, JobState, Warrant
 from autoresearch.records import (
     SANDBOX,
     Approval,
     FileRef,
-    HostFacts,
     Plan,
     Result,
     ResultStatus,
@@ -26,15 +26,13 @@ from autoresearch.records import (
     Settings,
     TrialSpec,
     clip,
-    file_ref,
+    count,
 )
 from autoresearch.steps.situation import Draft, Situation, StepPorts
+from autoresearch.steps.workers import UNOBSERVED, collect
 
 POLL_SECONDS = 0.5
-UNOBSERVED = HostFacts(
-    exit_code=None, wall_seconds=None, cpu_seconds=None, peak_memory_mb=None, out_of_memory=None,
-    timed_out=None, output_truncated=None, started_at=None, ended_at=None,
-)  # fmt: skip
+SOONEST_SECONDS = 0.05
 
 
 def run_inputs(at: Situation) -> dict[str, str]:
@@ -53,7 +51,7 @@ def issue(at: Situation, ports: StepPorts) -> Draft:
             "the approval is no longer the ledger's last record, so it is void; it is asked for again at: autoresearch run"
         )
     _require_approved(at)
-    ports.open_sandbox()  # an engine that does not answer must not cost the approval
+    ports.sandbox.isolation()  # an engine that does not answer must not cost the approval
     plan = at.body(Plan)
     nonce = ports.entropy.token_hex(32)
     body = Run(
@@ -100,19 +98,23 @@ def before(history: Sequence[Entry], entry: Entry) -> Sequence[Entry]:
 
 def execute(at: Situation, ports: StepPorts, *, fresh: bool) -> Draft:
     """Start (`fresh`) or rejoin the run, wait for its end, and read what it left."""
-    run = at.body(Run)
+    job = job_for(at)
     if fresh:
         # Only the process that committed the run record may start it.
-        ports.sandbox.submit(job_for(at), warrant_for(at))
-    limits = at.body(Plan).limits
-    while (state := ports.sandbox.poll(run.run_id)).phase == "running":
-        ports.on_trials(state, len(run.trials), limits)
-        ports.sleep(POLL_SECONDS)
+        ports.sandbox.submit(job, warrant_for(at))
+    state = await_end(ports, job)
     if state.phase == "absent":
-        ports.sandbox.remove(run.run_id)
+        ports.sandbox.remove(job.run_id)
         return Draft(_lost(at), SANDBOX)
-    collected = ports.sandbox.collect(run.run_id, limits)
-    return _result(at, collected)
+    return _result(at, collect(ports.sandbox, job, ports.outputs_dir(job.run_id)))
+
+
+def await_end(ports: StepPorts, job: Job) -> JobState:
+    """The state in which the job no longer runs. Looks often at first: many are over in a second."""
+    while (state := ports.sandbox.poll(job.run_id)).phase == "running":
+        ports.on_trials(state, len(job.trials), job.limits)
+        ports.sleep(min(POLL_SECONDS, max(SOONEST_SECONDS, state.elapsed_seconds / 10)))
+    return state
 
 
 def clean_up(at: Situation, ports: StepPorts) -> None:
@@ -136,7 +138,7 @@ def _lost(at: Situation) -> Result:
 
 def _result(at: Situation, collected: Collected) -> Draft:
     run, plan = at.body(Run), at.body(Plan)
-    done = completed_trials(collected.files)
+    done = completed_trials(collected.files.get(TRIALS_FILE, b""))
     status, why = _judge(collected, done, run.trials)
     if status == "Completed":
         try:
@@ -144,7 +146,7 @@ def _result(at: Situation, collected: Collected) -> Draft:
         except InvalidInput as error:
             status, why = "Crashed", f"the trials ended, but their outputs do not give the metric: {error}"
     files = {**collected.files, "log.txt": collected.log}
-    refs = {path: artifact_ref(path, data, at.settings) for path, data in sorted(files.items())}
+    refs = {path: artifact_ref(path, content, at.settings) for path, content in sorted(files.items())}
     body = Result(
         status=status,
         why=clip(why, 500),
@@ -153,11 +155,12 @@ def _result(at: Situation, collected: Collected) -> Draft:
         facts=collected.facts,
         trials_issued=len(run.trials),
         trials_completed=done,
-        trials=refs.pop("trials.jsonl", None),
+        trials=refs.pop(TRIALS_FILE, None),
         log=refs.pop("log.txt"),
         log_truncated=collected.log_truncated,
         refused=[clip(line, 500) for line in collected.refused],
         artifacts=list(refs.values()),
+        workers_lost=collected.workers_lost,
     )
     return Draft(body, SANDBOX, files)
 
@@ -165,6 +168,11 @@ def _result(at: Situation, collected: Collected) -> Draft:
 def _judge(collected: Collected, done: int, specs: Sequence[TrialSpec]) -> tuple[ResultStatus, str]:
     """Only a run in which every trial ended well, seen from outside, is completed."""
     facts, issued = collected.facts, len(specs)
+    if collected.workers_lost:
+        return (
+            "Lost",
+            f"nothing is left of {count(collected.workers_lost, 'worker')}; {done} of {issued} trials ended well",
+        )
     if facts.out_of_memory:
         return "OutOfMemory", f"the kernel ended it for memory after {done} of {issued} trials"
     if facts.timed_out:
@@ -177,25 +185,28 @@ def _judge(collected: Collected, done: int, specs: Sequence[TrialSpec]) -> tuple
     return "Completed", f"all {issued} trials ended well"
 
 
-def _first_error(files: Mapping[str, bytes], specs: Sequence[TrialSpec]) -> str:
+def _first_error(files: Mapping[str, Content], specs: Sequence[TrialSpec]) -> str:
     """The last line of what the first failed trial raised; empty if none says."""
-    try:
-        trials = parse_trials(files, specs).trials
-    except InvalidInput:
+    issued = {spec.index: spec for spec in specs}
+    lines = lines_of(files.get(TRIALS_FILE, b""), MAX_LINE_BYTES + 1)
+    first: Trial | None = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            trial = parse_line(line.text, number, issued)
+        except InvalidInput:
+            continue
+        if not trial.ok and trial.error.strip() and (first is None or trial.index < first.index):
+            first = trial
+    if first is None:
         return ""
-    failed = next((trial for trial in trials if not trial.ok and trial.error.strip()), None)
-    if failed is None:
-        return ""
-    return f"trial {failed.index} ({failed.arm}): {failed.error.strip().splitlines()[-1]}"
+    return f"trial {first.index} ({first.arm}): {first.error.strip().splitlines()[-1]}"
 
 
-def completed_trials(files: Mapping[str, bytes]) -> int:
+def completed_trials(trials: Content) -> int:
     """Lines the harness marked ok: a count for people; `check` parses them strictly."""
-    return sum(
-        b'"status":"ok"' in line.replace(b" ", b"") for line in files.get("trials.jsonl", b"").splitlines()
-    )
+    return sum(b'"status":"ok"' in line.text.replace(b" ", b"") for line in lines_of(trials, MAX_LINE_BYTES))
 
 
-def artifact_ref(path: str, data: bytes, settings: Settings) -> FileRef:
+def artifact_ref(path: str, content: Content, settings: Settings) -> FileRef:
     """Large outputs are kept by digest, outside the commits."""
-    return file_ref(path, data, committed=len(data) <= settings.artifact_limit_mb * 1_000_000)
+    return ref_to(path, content, committed=size_of(content) <= settings.artifact_limit_mb * 1_000_000)

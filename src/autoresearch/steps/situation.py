@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
+from autoresearch.contents import Content
 from autoresearch.errors import LedgerError
 from autoresearch.ports import Clock, Entropy, Entry, JobState, Model, Sandbox, Sleep
 from autoresearch.proposal import ParsedProposal, parse_proposal
@@ -36,6 +38,8 @@ class Situation:
     """Every record of the project, oldest first."""
     read: Callable[[Entry, str], bytes]
     """The bytes of a file that a record vouches for, by its FileRef path."""
+    find: Callable[[Entry, str], Content]
+    """The same, left on disk where it was too large to commit."""
 
     def entry(self, kind: Kind) -> Entry:
         found = self.upstream.get(kind)
@@ -70,7 +74,7 @@ class Draft:
 
     body: Body
     made_by: MadeBy
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, Content] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class StepPorts:
     sleep: Sleep
     note: Callable[[str, bytes], None]
     noted: Callable[[str], bytes | None]
+    outputs_dir: Callable[[str], Path]
+    """Where outputs of a run (by its id) are kept until the step's record is committed."""
     on_trials: Callable[[JobState, int, ResourceLimits], None]
 
     @property

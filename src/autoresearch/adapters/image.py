@@ -127,8 +127,9 @@ def _client() -> Iterator["DockerClient"]:
 
 def _find(client: "DockerClient", digest: str) -> ImageId | None:
     images: list[Image] = client.images.list(filters={"label": f"{LABEL}={digest}"})
-    newest = max(images, key=lambda image: str(image.attrs["Created"]), default=None)
-    return None if newest is None else ImageId(str(newest.id))
+    # An image made from it has its label, too, and is younger.
+    oldest = min(images, key=lambda image: str(image.attrs["Created"]), default=None)
+    return None if oldest is None else ImageId(str(oldest.id))
 
 
 def _build(client: "DockerClient", source: Path, digest: str, cache: Path, progress: Say) -> ImageId:

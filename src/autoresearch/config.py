@@ -28,6 +28,11 @@ def parse_settings(text: str, source: str = "autoresearch.toml") -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{source}: not TOML: {error}") from error
     for key in data:
+        if key == "notify_command":
+            raise InvalidInput(
+                f"{source}: notify_command names a program to run on your machine, which a project may not do; "
+                "it goes into ~/.config/autoresearch/config.toml"
+            )
         if key not in Settings.model_fields:
             near = difflib.get_close_matches(key, Settings.model_fields, n=1)
             raise InvalidInput(

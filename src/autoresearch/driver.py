@@ -29,7 +29,18 @@ from autoresearch.gates import (
 from autoresearch.graph import CycleEnded, OpenGate, walk
 from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE
 from autoresearch.nodes import NewProposalNeeded, Nodes
-from autoresearch.ports import Clock, Entry, Ledger, Progress, ReviewPort, Sandbox, Seal, Signer
+from autoresearch.ports import (
+    AcceptanceView,
+    ApprovalView,
+    Clock,
+    Entry,
+    Ledger,
+    Progress,
+    ReviewPort,
+    Sandbox,
+    Seal,
+    Signer,
+)
 from autoresearch.proposal import parse_proposal
 from autoresearch.records import HUMAN as MADE_BY_PERSON
 from autoresearch.records import (
@@ -118,6 +129,18 @@ class Driver:
         if isinstance(stop, OpenGate):
             self._ask(stop, head)
         return isinstance(stop, OpenGate)
+
+    def pending(self) -> ApprovalView | AcceptanceView | None:
+        """What the gate that waits would show now, without asking anybody; None if none waits."""
+        with self.lock():
+            stop = self._walk()
+            head = self.ledger.head()
+        if not isinstance(stop, OpenGate):
+            return None
+        at, reviewer = self.nodes.situation(stop.step, stop.state), self.reviewer.identity()
+        if self.workflow.steps[stop.step].kind == "approval":
+            return approval_view(at, bundle_for(at, self.sandbox().isolation(), head), reviewer)
+        return acceptance_view(at, subject_for(at, head), reviewer)
 
     # -------------------------------------------------------------------- walk
 

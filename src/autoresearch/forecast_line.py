@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from autoresearch.errors import InvalidInput
 from autoresearch.records import Forecast, Plan
@@ -37,6 +39,42 @@ def parse_forecast(line: str, *, name: str, forecaster: str, null: float) -> For
     raise InvalidInput(
         f"{len(numbers)} numbers; give three (10 %, 50 %, 90 %, with a decimal point) or one probability"
     )
+
+
+_EVENT = re.compile(r"contrast\s*([<>])\s*(\S+)")
+MOST_EVENTS = 2
+"""Thresholds of the author's that a reviewer is asked about besides the contrast itself."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """That the contrast lies beyond a threshold."""
+
+    above: bool
+    threshold: float
+
+    @property
+    def about(self) -> str:
+        return f"contrast {'>' if self.above else '<'} {self.threshold!r}"
+
+
+def events(forecasts: Iterable[Forecast]) -> list[Event]:
+    """The first events that the author forecast, each once, without what they said of them."""
+    found = [_EVENT.fullmatch(f.about.strip()) for f in forecasts if f.shape == "binary"]
+    parsed = [
+        Event(event[1] == ">", float(event[2])) for event in found if event and _NUMBER.fullmatch(event[2])
+    ]
+    return list(dict.fromkeys(parsed))[:MOST_EVENTS]
+
+
+def parse_chance(line: str, event: Event, *, name: str, forecaster: str) -> Forecast | None:
+    """The probability of `event` that `line` states; None for an empty line. Raises InvalidInput."""
+    if not line.strip():
+        return None
+    p = _number(line.strip())
+    if not 0 <= p <= 1:
+        raise InvalidInput("a chance is a number from 0 to 1, or 70%")
+    return Forecast(id=name, forecaster=forecaster, shape="binary", about=event.about, p=p)
 
 
 def _number(word: str) -> float:

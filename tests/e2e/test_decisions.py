@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from autoresearch.records import digest_of, sha256
+
 pytestmark = pytest.mark.docker
 
 FIRST_ATTEMPT = [(1, kind) for kind in ("proposal", "ideas", "critique", "plan", "prediction", "preflight")]
@@ -538,6 +540,43 @@ def test_review_asks_in_full(project, desk):
     session.decide("approve")
     assert session.end() == 0, session.screen
     assert desk.kinds(project)[-1] == "approval"
+
+
+def test_review_as_json_prints_the_whole_gate_and_decides_nothing(project, desk):
+    done = desk.run("review", "--json", cwd=project)
+    assert done.code == 0, done.err
+    gate = json.loads(done.out)
+    assert (gate["gate"], gate["kind"]) == ("approve", "approval")
+    assert gate["digest"] == digest_of(gate["bundle"])
+    code = gate["files"]["experiment/experiment.py"]["text"]
+    assert sha256(code.encode()) == gate["bundle"]["files"]["experiment/experiment.py"]
+    assert gate["plan"]["question"]
+    assert isinstance(gate["forecasts"], list)  # they are this reviewer's own
+    assert desk.placed(project) == FIRST_ATTEMPT
+    session = desk.terminal("approve", cwd=project)
+    assert session.digest() == gate["digest"][:8]
+    session.type("quit")
+    assert session.end() == 3
+    (desk.home / ".gitconfig").write_text("[user]\n\tname = Bob Other\n\temail = bob@example.org\n")
+    withheld = json.loads(desk.run("review", "--json", cwd=project).out)
+    assert withheld["forecasts"].startswith("not shown before the reviewer has given")
+
+
+def test_the_persons_own_command_is_told_that_a_gate_waits(project, desk, tmp_path):
+    told = tmp_path / "told"
+    config = desk.home / ".config" / "autoresearch" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        f"""notify_command = ["sh", "-c", 'echo "$1" >> {told}; exit 7', "sh", "{{gate}}: {{title}}"]\n"""
+    )
+    config.chmod(0o600)
+    done = desk.run("run", cwd=project)
+    assert done.code == 3
+    assert "notify_command ended with 7" in done.err
+    assert told.read_text().startswith("approve: ")
+    # Whoever opens the gate themselves need not be told.
+    assert desk.run("review", cwd=project).code == 3
+    assert len(told.read_text().splitlines()) == 1
 
 
 # ----------------------------------------------------------- who decides, and when

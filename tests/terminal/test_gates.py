@@ -239,6 +239,7 @@ def test_own_forecast_comes_before_the_authors(gate, bundle):
     g.answer("[Enter skips]: ", "0.06 0.03 0.01")
     g.expect("must increase")
     g.answer("[Enter skips]: ", "0.00 0.02 0.05")
+    g.answer("[Enter skips]: ", "")
     g.expect("Ben Author")
     g.expect("0.01, 0.03, 0.06")
     g.answer("Decision: ", "a")
@@ -258,6 +259,22 @@ def test_a_skipped_forecast_is_recorded(gate, bundle):
     answer = g.result()
     assert answer["forecasts"] == []
     assert answer["forecasts_skipped"]
+
+
+def test_thresholds_are_asked_about_without_what_the_author_said(gate, bundle):
+    g = gate("forecast")
+    g.answer("Your 10/50/90 for", "0.00 0.02 0.05")
+    g.expect("Your chance that it is above 0.02 [Enter skips]: ")
+    assert b"0.7" not in g.seen
+    g.child.sendline("2")
+    g.answer("Your chance that it is above 0.02 [Enter skips]: ", "1.4")
+    g.expect("a chance is a number from 0 to 1")
+    g.answer("[Enter skips]: ", "65%")
+    g.answer("Decision: ", "a")
+    g.answer("type", bundle[:8])
+    first, second = g.result()["forecasts"]
+    assert (second["about"], second["p"], second["shape"]) == ("contrast > 0.02", 0.65, "binary")
+    assert {first["id"], second["id"]} == {"reviewer", "reviewer-2"}
 
 
 # -------------------------------------------------------------------- blocked
@@ -383,6 +400,24 @@ def test_edit_of_plan_and_code(gate, bundle, tmp_path, views):
     assert answer["edited_files"]["experiment/experiment.py"] == views.CODE.decode()
 
 
+@pytest.mark.parametrize(
+    ("what", "opened"),
+    [
+        ("edit", ["plan.yaml", "experiment.py", "helpers.py"]),
+        ("edit plan", ["plan.yaml"]),
+        ("edit code", ["experiment.py", "helpers.py"]),
+    ],
+)
+def test_edit_opens_what_was_named(gate, tmp_path, what, opened):
+    seen = tmp_path / "seen"
+    g = gate("approve", environ=editor(tmp_path, f'basename "$1" >> {seen}'))
+    g.answer("Decision: ", what)
+    g.expect("Nothing was changed")
+    g.answer("Decision: ", "quit")
+    assert g.end() == 3
+    assert seen.read_text().split() == opened
+
+
 def test_an_invalid_edit_is_named_and_can_be_edited_again(gate, bundle, tmp_path):
     flag = tmp_path / "second"
     script = f'case "$1" in *plan.yaml) if [ -e {flag} ]; then sed -i "s/^trials_per_arm: .*/trials_per_arm: 9/" "$1"; '
@@ -500,7 +535,36 @@ def test_settings_take_the_digest(gate, word):
     assert g.result() is (word is None)
 
 
+# ------------------------------------------------------------------------ help
+
+
+@pytest.mark.parametrize(("name", "word"), [("approve", "terminate"), ("accept", "follow-up")])
+def test_a_question_mark_explains_at_every_question(gate, views, name, word):
+    g = gate(name, size=(24, 80))
+    g.answer("Decision: ", "?")
+    g.expect("which bind the decision to what you saw.")
+    g.answer("Decision: ", "reject")
+    g.answer("Why reject?", "?")
+    g.expect(f"  {word}")
+    g.answer("Why reject?", "no")
+    g.answer("To reject, type", "?")
+    g.expect("Ctrl-C and Ctrl-D do the same")
+    g.answer("To reject, type", "quit")
+    assert g.end() == 3
+
+
 # ----------------------------------------------------------------- the screen
+
+
+def test_enter_shows_the_screen_as_wide_as_the_window_is_now(gate):
+    g = gate("approve", size=(24, 80))
+    g.expect("Decision: ")
+    assert b"Proposal" not in g.seen
+    g.child.setwinsize(40, 120)
+    g.child.sendline("")
+    g.expect("Proposal")
+    g.answer("Decision: ", "quit")
+    assert g.end() == 3
 
 
 @pytest.mark.parametrize("name", ["approve", "forecast", "accept"])

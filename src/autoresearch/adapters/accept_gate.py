@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from autoresearch.adapters.accept_screens import (
     ACCEPT_DECISIONS,
+    accept_help,
     accept_screen,
     accept_sections,
     blocking,
@@ -35,9 +36,10 @@ class AcceptGate:
 
     def __post_init__(self) -> None:
         self.verdicts = {claim.id: "accept" for claim in self.view.conclusion.claims}
-        look = self.dialogue.look
-        self.dialogue.screen = lambda: accept_screen(self.view, look, self.verdicts)
-        self.dialogue.sections = lambda: accept_sections(self.view, look, self.verdicts)
+        talk = self.dialogue
+        talk.screen = lambda: accept_screen(self.view, talk.look, self.verdicts)
+        talk.sections = lambda: accept_sections(self.view, talk.look, self.verdicts)
+        talk.help = lambda: accept_help(talk.look)
 
     def run(self, chosen: AcceptDecision | None, given_reason: str) -> AcceptanceAnswer:
         """The whole gate. `chosen` and `given_reason` came with the command. Raises Pending."""

@@ -12,6 +12,7 @@ from autoresearch.adapters.gate_screens import (
     findings_rows,
     fit,
     forecasts_page,
+    help_rows,
     history_page,
     keys,
     short,
@@ -42,6 +43,22 @@ ACCEPT_DECISIONS = {
     "follow-up": "accept, then a new cycle",
     "quit": "decide later",
 }
+
+
+def accept_help(look: Look) -> list[str]:
+    return help_rows(
+        look,
+        [
+            ("  1d", "downgrades claim 1; 1r rejects it, 1a takes it again"),
+            ("  accept", "the claims go into the report as the screen shows them"),
+            ("  revise", "conclude again from the same result, with your reason"),
+            ("  redo", "a new plan and a new approval, with your reason"),
+            ("  reject", "no claim stands; the report says so, with your reason"),
+            ("  follow-up", "accept, then go on with a new cycle"),
+            ("  quit", "decide later; Ctrl-C and Ctrl-D do the same"),
+        ],
+    )
+
 
 _EVERY = 50
 """At least as many claims as a conclusion can have."""
@@ -89,7 +106,7 @@ def blocking(view: AcceptanceView) -> list[Finding]:
 def _head(view: AcceptanceView, look: Look) -> list[str]:
     subject = view.subject
     left = f"Do these conclusions follow?  cycle {subject.cycle}, attempt {subject.attempt}"
-    ask = "Only the claims that you accept stand in the report."
+    ask = "Only the claims that you accept stand in the report. ? for help."
     return [heading(look, left, f"digest {short(digest_of(subject))}"), *sentence(look, ask)]
 
 
@@ -166,7 +183,7 @@ def _deviations(view: AcceptanceView, look: Look, lines: int) -> list[str]:
 
 def _claims(view: AcceptanceView, look: Look, verdicts: Verdicts, items: int, lines: int) -> list[str]:
     claims = view.conclusion.claims
-    rows = own(look, "Claims", "as they would be recorded; 1d downgrades claim 1, 1r rejects it")
+    rows = own(look, "Claims", "a takes all as shown; 1d downgrades claim 1, 1r rejects it")
     for number, claim in enumerate(claims[:items], 1):
         label = f"{number} {verdicts[claim.id]}"
         rows += theirs(look, label, claim.statement, lines, tail=f" [{_figures(claim)}]")

@@ -1,12 +1,15 @@
 """The approve gate: forecast, decision, reason where due, digest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from autoresearch.adapters.code_view import diff_page
 from autoresearch.adapters.dialogue import Dialogue
 from autoresearch.adapters.editor import PLAN_FILE, parse_plan, plan_yaml
 from autoresearch.adapters.gate_screens import (
+    EDITS,
+    approve_help,
     approve_screen,
     approve_sections,
     blocking,
@@ -16,7 +19,7 @@ from autoresearch.adapters.gate_screens import (
 )
 from autoresearch.adapters.screen_text import digits, sentence, several, theirs
 from autoresearch.errors import InvalidInput, LedgerError
-from autoresearch.forecast_line import contrast_name, parse_forecast
+from autoresearch.forecast_line import contrast_name, events, parse_chance, parse_forecast
 from autoresearch.ports import ApprovalAnswer, ApprovalView
 from autoresearch.records import ApproveDecision, Forecast, Person, PlanDraft, clip, digest_of, sha256
 
@@ -44,23 +47,26 @@ class ApproveGate:
                 "the files to show are not those that the approval would cover; nothing was asked"
             )
         self.unlocked = not self.view.ask_forecast
-        look = self.dialogue.look
-        self.dialogue.screen = lambda: approve_screen(self.view, look, forecasts_open=self.unlocked)
-        self.dialogue.sections = lambda: approve_sections(self.view, look, forecasts_open=self.unlocked)
+        talk = self.dialogue
+        talk.screen = lambda: approve_screen(self.view, talk.look, forecasts_open=self.unlocked)
+        talk.sections = lambda: approve_sections(self.view, talk.look, forecasts_open=self.unlocked)
+        talk.help = lambda: approve_help(talk.look)
 
     def run(self, chosen: ApproveDecision | None, given_reason: str) -> ApprovalAnswer:
         """The whole gate. `chosen` and `given_reason` came with the command. Raises Pending."""
         self.dialogue.show()
         forecasts = self._own_forecast() if self.view.ask_forecast else []
         while True:
-            decision = self._allowed(chosen) or self._decide()
+            decision, part = (self._allowed(chosen), "") if chosen else (None, "")
+            if decision is None:
+                decision, part = self._decide()
             reason = given_reason if chosen else ""
             if decision == "approve" and not self._can_approve():
                 chosen = None
                 continue
             if decision in ("reject", "revise") and not reason.strip():
                 reason = self.dialogue.reason(decision)
-            edited = self._edit() if decision == "edit" else None
+            edited = self._edit(part) if decision == "edit" else None
             chosen = None
             if decision == "edit" and edited is None:
                 continue
@@ -84,8 +90,10 @@ class ApproveGate:
 
     # ---------------------------------------------------------------- deciding
 
-    def _decide(self) -> ApproveDecision:
-        word = self.dialogue.decide(decisions_offered(self.view), self._refuse_approve)
+    def _decide(self) -> tuple[ApproveDecision, str]:
+        """The decision, and with `edit` what to edit: everything, unless one part was named."""
+        answer = self.dialogue.decide(decisions_offered(self.view), self._refuse_approve, also=EDITS)
+        word, _, part = answer.partition(" ")
         decisions: dict[str, ApproveDecision] = {
             "approve": "approve",
             "reject": "reject",
@@ -93,7 +101,7 @@ class ApproveGate:
             "edit": "edit",
             "terminate": "terminate",
         }
-        return decisions[word]
+        return decisions[word], part
 
     def _allowed(self, chosen: ApproveDecision | None) -> ApproveDecision | None:
         """The decision that came with the command, unless a finding forbids it."""
@@ -122,8 +130,16 @@ class ApproveGate:
     # --------------------------------------------------------------- forecasts
 
     def _own_forecast(self) -> list[Forecast]:
-        """The reviewer's forecast, or nothing if skipped; then the author's are shown."""
+        """The reviewer's forecasts, or nothing if skipped; then the author's are shown."""
+        forecasts = self._asked_forecasts()
+        self.unlocked = True
+        self.dialogue.say(*forecast_row(self.view, self.dialogue.look, unlocked=True))
+        return forecasts
+
+    def _asked_forecasts(self) -> list[Forecast]:
+        """The contrast first; whoever skips that is not asked about its thresholds."""
         name, null = contrast_name(self.view.plan), self.view.plan.contrast.null
+        who = f"human:{clip(self.reviewer.name, 200)}"
         self.dialogue.say(
             *sentence(
                 self.dialogue.look,
@@ -134,32 +150,49 @@ class ApproveGate:
                 f"One number alone is the chance that it is above {digits(null)}. Section numbers still work.",
             ),
         )
-        forecast = self._asked_forecast(f"Your 10/50/90 for {name} [Enter skips]: ", null)
-        self.unlocked = True
-        self.dialogue.say(*forecast_row(self.view, self.dialogue.look, unlocked=True))
-        return [forecast] if forecast else []
+        first = self._asked(
+            f"Your 10/50/90 for {name} [Enter skips]: ",
+            lambda line: parse_forecast(line, name="reviewer", forecaster=who, null=null),
+        )
+        if first is None:
+            return []
+        given = [first]
+        for number, event in enumerate(events(self.view.prediction.forecasts), 2):
+            if event.about == first.about:
+                continue
+            where = f"{'above' if event.above else 'below'} {digits(event.threshold)}"
+            chance = self._asked(
+                f"Your chance that it is {where} [Enter skips]: ",
+                partial(parse_chance, event=event, name=f"reviewer-{number}", forecaster=who),
+            )
+            given += [chance] if chance else []
+        return given
 
-    def _asked_forecast(self, prompt: str, null: float) -> Forecast | None:
-        forecaster = f"human:{clip(self.reviewer.name, 200)}"
+    def _asked(self, prompt: str, parse: Callable[[str], Forecast | None]) -> Forecast | None:
         while True:
             answer = self.dialogue.ask(prompt)
             if self.dialogue.open_section(answer):
                 continue
             try:
-                return parse_forecast(answer, name="reviewer", forecaster=forecaster, null=null)
+                return parse(answer)
             except InvalidInput as error:
                 self.dialogue.trouble(error)
 
     # ----------------------------------------------------------------- editing
 
-    def _edit(self) -> Edited | None:
-        """The plan and files as the person changed them; None if they did not."""
+    def _edit(self, part: str) -> Edited | None:
+        """The plan and files as the person changed them; None if they did not.
+
+        `part`: `plan` or `code` opens only that.
+        """
         before = self._editable()
         files = before
         while True:
-            after = self.dialogue.edit(files)
-            if not after:
+            opened = {p: d for p, d in files.items() if part in ("", "plan" if p == PLAN_FILE else "code")}
+            edited = self.dialogue.edit(opened)
+            if not edited:
                 return None
+            after = {**files, **edited}
             try:
                 plan = parse_plan(after[PLAN_FILE])
             except InvalidInput as error:

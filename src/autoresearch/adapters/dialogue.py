@@ -25,7 +25,8 @@ class Dialogue:
     """One gate's conversation. Raises Pending through the terminal for `quit` and silence."""
 
     tty: Tty
-    look: Look
+    measure: Callable[[], Look]
+    """What the terminal can show now: a window may change its size while a person reads."""
     environ: Mapping[str, str]
     clock: Clock
     opened_at: datetime
@@ -33,12 +34,17 @@ class Dialogue:
     """What Enter shows again; set by the gate."""
     sections: Callable[[], Iterable[Section]] = list
     """What can be opened; set by the gate."""
+    help: Callable[[], list[str]] = list
+    """What `?` answers, at every question; set by the gate."""
     opened: list[str] = field(default_factory=list)
     """Names of the sections opened so far."""
     read: list[str] = field(default_factory=list)
     """Those of them that were seen to their last line."""
     wrong: int = 0
     """Wrong digests typed so far."""
+
+    def __post_init__(self) -> None:
+        self.look = self.measure()
 
     def attention(self) -> Attention:
         return Attention(
@@ -49,6 +55,7 @@ class Dialogue:
         )
 
     def show(self) -> None:
+        self.look = self.measure()
         self.say(*self.screen())
 
     def say(self, *lines: str) -> None:
@@ -60,8 +67,9 @@ class Dialogue:
             self.say(self.look.alarm(self.look.line(line)))
 
     def ask(self, prompt: str) -> str:
-        """One answer. `quit` leaves the gate open from every question."""
-        answer = self.tty.ask(prompt)
+        """One answer. `quit` leaves the gate open from every question, and `?` explains."""
+        while (answer := self.tty.ask(prompt)) == "?":
+            self.say(*self.help())
         if answer.lower() == "quit":
             raise self.tty.pending("you quit")
         return answer
@@ -102,8 +110,14 @@ class Dialogue:
 
     # ---------------------------------------------------------------- deciding
 
-    def decide(self, offered: Iterable[str], other: Callable[[str], bool] = lambda _: False) -> str:
-        """One of `offered`, typed as a word or its unambiguous beginning.
+    def decide(
+        self,
+        offered: Iterable[str],
+        other: Callable[[str], bool] = lambda _: False,
+        *,
+        also: Iterable[str] = (),
+    ) -> str:
+        """One of `offered`, typed as a word or its unambiguous beginning, or one of `also`, typed whole.
 
         Enter shows the screen again; `other` may take answers of its own (True: taken).
         """
@@ -113,6 +127,8 @@ class Dialogue:
             fitting = [word for word in words if answer and word.startswith(answer)]
             if fitting == ["quit"]:
                 raise self.tty.pending("you quit")
+            if answer in also:
+                return answer
             if len(fitting) == 1:
                 return fitting[0]
             if not answer:

@@ -139,6 +139,39 @@ APPROVE_DECISIONS = {
 }
 
 
+EDITS = ("edit plan", "edit code")
+"""`edit` that opens only one of the two."""
+
+HELP = [
+    ("Read", "a number or d, then Enter. Inside: Enter next, b back, e end, q out."),
+    ("Decide", "a word or its first letters, then Enter:"),
+]
+_BINDING = [
+    ("Then", "the eight digits shown, which bind the decision to what you saw."),
+    ("Enter", "alone shows the screen again, in the size of the window."),
+    ("Margin", "what stands behind a bar is not ours: author, model, experiment."),
+]
+
+
+def help_rows(look: Look, decisions: Iterable[tuple[str, str]]) -> list[str]:
+    """What the keys do, for whoever meets a gate for the first time."""
+    return [row for label, text in [*HELP, *decisions, *_BINDING] for row in own(look, label, text)]
+
+
+def approve_help(look: Look) -> list[str]:
+    return help_rows(
+        look,
+        [
+            ("  approve", "these bytes run, once; any change needs a new approval"),
+            ("  reject", "back to ideas, with your reason"),
+            ("  revise", "back to the plan, with your reason"),
+            ("  edit", "your editor on both; edit plan or edit code opens only that"),
+            ("  terminate", "the project ends here, and its report says so"),
+            ("  quit", "decide later; Ctrl-C and Ctrl-D do the same"),
+        ],
+    )
+
+
 def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | None = None) -> list[str]:
     """The approve gate's one screen, prompt excluded.
 

@@ -8,7 +8,7 @@ stays open. Ctrl-C is the caller's.
 
 import locale
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ class TerminalReviewer:
 
     `size` is (columns, rows), by default the terminal's; `timeout` seconds without
     an answer leave the gate open. `come_back` is the command that opens it again.
+    `notify` is told gate and title before a gate opens.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TerminalReviewer:
         timeout: float | None = None,
         preset: Preset | None = None,
         come_back: str = "autoresearch review",
+        notify: Callable[[str, str], None] | None = None,
     ) -> None:
         self._reviewer = reviewer
         self._clock = clock
@@ -68,12 +70,15 @@ class TerminalReviewer:
         self._timeout = timeout
         self._preset = preset
         self._come_back = come_back
+        self._notify = notify
 
     def identity(self) -> Reviewer:
         return self._reviewer
 
     def approve(self, view: ApprovalView) -> ApprovalAnswer:
         """The person's decision before anything runs. Raises Pending."""
+        if self._notify:
+            self._notify(view.bundle.gate, view.title)
         opened_at = self._clock.now()
         with self._terminal(f"the gate {view.bundle.gate} stays open") as tty:
             gate = ApproveGate(view, self._asker(tty, opened_at), self._reviewer.person)
@@ -82,6 +87,8 @@ class TerminalReviewer:
 
     def accept(self, view: AcceptanceView) -> AcceptanceAnswer:
         """The person's decision on the conclusions. Raises Pending."""
+        if self._notify:
+            self._notify(view.subject.gate, view.title)
         opened_at = self._clock.now()
         with self._terminal(f"the gate {view.subject.gate} stays open") as tty:
             gate = AcceptGate(view, self._asker(tty, opened_at))
@@ -137,15 +144,17 @@ class TerminalReviewer:
         )
 
     def _asker(self, tty: Tty, opened_at: datetime) -> Dialogue:
-        width, height = self._size or tty.size()
-        look = Look(
-            width=max(width, _LEAST_WIDTH),
-            height=height,
-            unicode=_has_unicode(),
-            plain=self._plain,
-            colour=wants_colour(self._environ, plain=self._plain),
-        )
-        return Dialogue(tty, look, self._environ, self._clock, opened_at)
+        def measure() -> Look:
+            width, height = self._size or tty.size()
+            return Look(
+                width=max(width, _LEAST_WIDTH),
+                height=height,
+                unicode=_has_unicode(),
+                plain=self._plain,
+                colour=wants_colour(self._environ, plain=self._plain),
+            )
+
+        return Dialogue(tty, measure, self._environ, self._clock, opened_at)
 
 
 def wants_colour(environ: Mapping[str, str], *, plain: bool) -> bool:

@@ -130,9 +130,15 @@ def run() -> None:
 
 
 @cli.command()
-def review() -> None:
-    """Open the pending gate."""
-    _decide(None, "")
+@as_json
+def review(json_: bool) -> None:
+    """Open the pending gate; with --json, print everything it shows instead. That decides nothing."""
+    if json_:
+        from autoresearch.cli.work import print_gate
+
+        print_gate(_folder())
+    else:
+        _decide(None, "")
 
 
 @cli.command()

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Literal, cast
 
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.notify import Notifier
 from autoresearch.adapters.stderr_progress import StderrProgress
 from autoresearch.adapters.terminal import Preset, TerminalReviewer
 from autoresearch.cli.desk import refuse_foreign_changes
 from autoresearch.cli.identity import git_identity
-from autoresearch.cli.output import say
+from autoresearch.cli.output import say, show_json
+from autoresearch.cli.user_config import read_user_config
 from autoresearch.cli.wiring import (
     CLOCK,
     build_driver,
@@ -19,6 +21,7 @@ from autoresearch.cli.wiring import (
     writes_by_model,
 )
 from autoresearch.errors import InvalidInput
+from autoresearch.ports import ApprovalView
 from autoresearch.records import Report, Reviewer
 from autoresearch.reporting.status_page import status as status_of
 
@@ -29,7 +32,10 @@ def go_on(folder: Path, *, plain: bool) -> None:
 
     ledger = open_for_work(folder)
     driver = build_driver(
-        ledger, person(ledger, None, plain=plain), StderrProgress(CLOCK, os.environ), sandbox_of(ledger)
+        ledger,
+        person(ledger, None, plain=plain, notify=notifier(ledger)),
+        StderrProgress(CLOCK, os.environ),
+        sandbox_of(ledger),
     )
     ending = driver.run()
     say_what_next(ledger)
@@ -41,14 +47,34 @@ def go_on(folder: Path, *, plain: bool) -> None:
 def decide(folder: Path, decision: str | None, reason: str, *, plain: bool) -> None:
     """The pending gate, and nothing after it."""
     ledger = open_for_work(folder)
-    if status_of(ledger.entries()).state != "waiting":
-        raise InvalidInput("no gate is waiting for a decision; see: autoresearch status")
+    _require_waiting(ledger)
     preset = Preset(cast("Literal['approve', 'reject']", decision), reason) if decision else None
     driver = build_driver(
         ledger, person(ledger, preset, plain=plain), StderrProgress(CLOCK, os.environ), sandbox_of(ledger)
     )
     if driver.decide_once():
         say("recorded; go on with: autoresearch run")
+
+
+def print_gate(folder: Path) -> None:
+    """The pending gate's whole content on standard output, for other programs to read. It decides nothing."""
+    from autoresearch.reporting.gate_json import acceptance_json, approval_json
+
+    ledger = open_for_work(folder)
+    _require_waiting(ledger)
+    driver = build_driver(
+        ledger, person(ledger, None, plain=True), StderrProgress(CLOCK, os.environ), sandbox_of(ledger)
+    )
+    view = driver.pending()
+    if isinstance(view, ApprovalView):
+        show_json(approval_json(view))
+    elif view is not None:
+        show_json(acceptance_json(view))
+
+
+def _require_waiting(ledger: GitLedger) -> None:
+    if status_of(ledger.entries()).state != "waiting":
+        raise InvalidInput("no gate is waiting for a decision; see: autoresearch status")
 
 
 def build_report(folder: Path) -> None:
@@ -91,14 +117,30 @@ def open_for_work(folder: Path) -> GitLedger:
     return ledger
 
 
-def person(ledger: GitLedger, preset: Preset | None, *, plain: bool) -> TerminalReviewer:
+def person(
+    ledger: GitLedger, preset: Preset | None, *, plain: bool, notify: Notifier | None = None
+) -> TerminalReviewer:
     return TerminalReviewer(
         Reviewer(person=git_identity(ledger.root)),
         CLOCK,
         plain=plain,
         preset=preset,
         come_back=command(ledger, "review"),
+        notify=notify,
     )
+
+
+def notifier(ledger: GitLedger) -> Notifier | None:
+    """What tells the person elsewhere that a gate waits; None where they asked for nothing.
+
+    A fault in their own file is said, and work goes on without.
+    """
+    try:
+        argv = read_user_config(os.environ).notify_command
+    except InvalidInput as error:
+        say(f"nobody is notified: {error}")
+        return None
+    return Notifier(argv, str(ledger.root), os.environ, say) if argv else None
 
 
 def command(ledger: GitLedger, name: str) -> str:

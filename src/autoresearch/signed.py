@@ -24,6 +24,8 @@ from autoresearch.records import (
 )
 from autoresearch.ssh_signature import message_of, split, why_invalid
 
+UNSIGNED = "unsigned"
+
 
 @dataclass
 class Keys:
@@ -77,6 +79,18 @@ def require_signed_settings(history: Iterable[Entry]) -> Keys:
             if problem:
                 raise LedgerError(f"{_name(entry)} does not count: {problem}; see: autoresearch verify")
     return keys
+
+
+def signing_of(history: Iterable[Entry]) -> dict[str, str]:
+    """Digest of each decision and change of settings → `unsigned`, `signed, SHA256:…`, or what is wrong."""
+    keys, found = Keys(), {}
+    for entry in history:
+        body = entry.record.body
+        problem = keys.take(entry.record, entry.raw)
+        if isinstance(body, Approval | Acceptance | Config):
+            sound = f"signed, {body.reviewer.key}" if body.reviewer.key else UNSIGNED
+            found[entry.digest] = f"DOES NOT COUNT: {problem}" if problem else sound
+    return found
 
 
 def _name(entry: Entry) -> str:

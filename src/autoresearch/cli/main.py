@@ -199,13 +199,14 @@ def log(full: bool, number: int | None, json_: bool) -> None:
     """The history: gates, rejections and failures stand out, machine steps are folded."""
     from autoresearch.cli.wiring import open_project
     from autoresearch.reporting.log_page import log_json, log_lines
+    from autoresearch.signed import signing_of
 
     entries = open_project(_folder()).entries()
     chosen = entries[-number:] if number else entries
     if json_:
         show_json(log_json(chosen))
         return
-    show(log_lines(chosen, full=full, **_look()))
+    show(log_lines(chosen, full=full, signing=signing_of(entries), **_look()))
 
 
 @cli.command("show")
@@ -219,6 +220,7 @@ def show_record(step: str, cycle: int | None, attempt: int | None, json_: bool) 
     from autoresearch.cli.wiring import open_project
     from autoresearch.reporting.show_page import show_json as record_json
     from autoresearch.reporting.show_page import show_lines
+    from autoresearch.signed import signing_of
     from autoresearch.vouched import reader
 
     ledger = open_project(_folder())
@@ -226,7 +228,8 @@ def show_record(step: str, cycle: int | None, attempt: int | None, json_: bool) 
     if json_:
         show_json(record_json(entry))
     else:
-        show(show_lines(entry, reader(ledger), **_look()))
+        signing = signing_of(ledger.entries()).get(entry.digest, "")
+        show(show_lines(entry, reader(ledger), signing=signing, **_look()))
 
 
 @cli.command()

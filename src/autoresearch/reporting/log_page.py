@@ -3,7 +3,7 @@
 Newest last, as in a diary. `--full` gives every record its paragraph.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from autoresearch.ports import Entry
@@ -24,6 +24,7 @@ from autoresearch.reporting.story import DECIDED, demonstration, verdicts
 from autoresearch.reporting.terminal import Pen
 from autoresearch.reporting.text import clock, day, duration, moment, to_precision_of, total_cost
 from autoresearch.safe_text import cells
+from autoresearch.signed import UNSIGNED
 
 LABEL = 20
 """Columns of the step's name."""
@@ -33,17 +34,20 @@ _STANDS_OUT = (Approval, Acceptance, Result, Check, Config, Report)
 _KINDS_OF_GATE = {"approval": "APPROVE", "acceptance": "ACCEPT"}
 
 
-def log_lines(history: Sequence[Entry], *, full: bool, width: int, color: bool) -> list[str]:
+def log_lines(
+    history: Sequence[Entry], *, full: bool, width: int, color: bool, signing: Mapping[str, str] | None = None
+) -> list[str]:
     """The page, about eight lines a cycle; with `full`, every record's paragraph.
 
-    `history` may be a part of the project's.
+    `history` may be a part of the project's; `signing` is `signed.signing_of` the whole.
     """
+    known = signing or {}
     pen = Pen(width, color)
     lines = [pen.warn("demonstration: no person decided anything here")] if demonstration(history) else []
     for cycle, group in groupby(history, key=lambda entry: entry.record.cycle):
         entries = list(group)
         lines += ["", *_cycle_head(cycle, entries, history, pen)]
-        lines += _diary(entries, pen) if full else _folded(entries, pen)
+        lines += _diary(entries, pen, known) if full else _folded(entries, pen, known)
     return lines if lines[0] else lines[1:]
 
 
@@ -84,7 +88,7 @@ def _cycle_head(cycle: int, entries: Sequence[Entry], history: Sequence[Entry], 
 # --------------------------------------------------------------------- folded
 
 
-def _folded(entries: Sequence[Entry], pen: Pen) -> list[str]:
+def _folded(entries: Sequence[Entry], pen: Pen, signing: Mapping[str, str]) -> list[str]:
     lines: list[str] = []
     attempt, date = 1, ""
     for folds, group in groupby(_without_told_runs(entries), key=_fold_key):
@@ -95,7 +99,7 @@ def _folded(entries: Sequence[Entry], pen: Pen) -> list[str]:
         if day(members[0].when) != date:
             date = day(members[0].when)
             lines.append(pen.soft(f"  {date}"))
-        lines += [_fold(members, pen)] if folds[0] else _standing_out(members[0], pen)
+        lines += [_fold(members, pen)] if folds[0] else _standing_out(members[0], pen, signing)
     return lines
 
 
@@ -130,10 +134,10 @@ def _row(entry: Entry, label: str, text: str, pen: Pen, *, soft: bool = False) -
     return pen.soft(line) if soft else line
 
 
-def _standing_out(entry: Entry, pen: Pen) -> list[str]:
+def _standing_out(entry: Entry, pen: Pen, signing: Mapping[str, str]) -> list[str]:
     body = entry.record.body
     if isinstance(body, Approval | Acceptance):
-        return _gate_lines(entry, body, pen)
+        return _gate_lines(entry, body, pen) + _signing_lines(entry, pen, signing)
     label, text = entry.record.step, body.headline()
     paint: Callable[[str], str] = str
     if isinstance(body, Result):
@@ -145,7 +149,13 @@ def _standing_out(entry: Entry, pen: Pen) -> list[str]:
         text, paint = f"{count(len(body.trials), 'trial')} started, no end on record", pen.warn
     elif isinstance(body, Config):
         label = "settings"
-    return [paint(_row(entry, label, text, pen))]
+    return [paint(_row(entry, label, text, pen)), *_signing_lines(entry, pen, signing)]
+
+
+def _signing_lines(entry: Entry, pen: Pen, signing: Mapping[str, str]) -> list[str]:
+    """Nothing for an unsigned decision: `verify`, `status` and the report say that once for all."""
+    said = signing.get(entry.digest, UNSIGNED)
+    return [] if said == UNSIGNED else pen.block(said, indent=MARGIN + LABEL, most=3)
 
 
 def _check_text(body: Check) -> str:
@@ -181,7 +191,7 @@ def _gate_lines(entry: Entry, body: Approval | Acceptance, pen: Pen) -> list[str
 # ---------------------------------------------------------------------- diary
 
 
-def _diary(entries: Sequence[Entry], pen: Pen) -> list[str]:
+def _diary(entries: Sequence[Entry], pen: Pen, signing: Mapping[str, str]) -> list[str]:
     lines: list[str] = []
     for entry in entries:
         record = entry.record
@@ -189,6 +199,7 @@ def _diary(entries: Sequence[Entry], pen: Pen) -> list[str]:
         lines += ["", _paint_head(entry, pen.line(head), pen)]
         lines += pen.block(record.body.diary(), indent=4) if record.body.diary().strip() else []
         lines += [pen.soft(line) for line in pen.block(_provenance(entry), indent=4)]
+        lines += pen.block(signing[entry.digest], indent=4) if entry.digest in signing else []
     return lines
 
 

@@ -14,8 +14,13 @@ LOG_LINES, LOG_CHARACTERS = 15, 4_000
 _GATES: tuple[Kind, ...] = ("approval", "acceptance", "result")
 
 
-def attempts_view(entries: Sequence[Entry], found: Mapping[Kind, Entry], read: Read) -> list[dict[str, Any]]:
-    """All records of the cycle by attempt; what the report does not tell elsewhere, with its text."""
+def attempts_view(
+    entries: Sequence[Entry], found: Mapping[Kind, Entry], read: Read, signing: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """All records of the cycle by attempt; what the report does not tell elsewhere, with its text.
+
+    `signing` is `signed.signing_of` the project.
+    """
     elsewhere = {entry.digest for kind, entry in found.items() if kind not in _GATES}
     plans = _plans_before(entries)
     numbers = sorted({entry.record.attempt for entry in entries})
@@ -23,7 +28,7 @@ def attempts_view(entries: Sequence[Entry], found: Mapping[Kind, Entry], read: R
         {
             "number": number,
             "listed": [
-                _item(entry, read, brief=entry.digest in elsewhere, before=before)
+                _item(entry, read, signing, brief=entry.digest in elsewhere, before=before)
                 for entry, before in zip(entries, plans, strict=True)
                 if entry.record.attempt == number
             ],
@@ -42,7 +47,9 @@ def _plans_before(entries: Sequence[Entry]) -> list[Plan | None]:
     return before
 
 
-def _item(entry: Entry, read: Read, *, brief: bool, before: Plan | None) -> dict[str, Any]:
+def _item(
+    entry: Entry, read: Read, signing: Mapping[str, str], *, brief: bool, before: Plan | None
+) -> dict[str, Any]:
     body = entry.record.body
     failed = isinstance(body, Result) and body.status != "Completed"
     return {
@@ -50,7 +57,7 @@ def _item(entry: Entry, read: Read, *, brief: bool, before: Plan | None) -> dict
         "kind": entry.record.kind,
         "headline": body.headline(),
         "who": _by_hand(entry),
-        "notes": _notes(entry, before),
+        "notes": _notes(entry, before, signing),
         "text": _text(entry, brief=brief),
         "log": log_tail(entry, read) if failed else "",
     }
@@ -71,15 +78,23 @@ def _text(entry: Entry, *, brief: bool) -> str:
     return "" if brief else body.diary()
 
 
-def _notes(entry: Entry, before: Plan | None) -> list[str]:
+def _notes(entry: Entry, before: Plan | None, signing: Mapping[str, str]) -> list[str]:
     body = entry.record.body
     if isinstance(body, Plan) and before is not None:
         return [f"Changed since the plan before: {', '.join(plan_changes(before, body)) or 'nothing'}."]
     if isinstance(body, Approval | Acceptance):
-        return [_attention(body), *(_edit(body) if isinstance(body, Approval) else [])]
+        return [
+            _attention(body),
+            f"{_sentence(signing[entry.digest])}.",
+            *(_edit(body) if isinstance(body, Approval) else []),
+        ]
     if isinstance(body, Result):
         return [_facts(body), *_left_out(body)]
     return []
+
+
+def _sentence(text: str) -> str:
+    return inline(text[0].upper() + text[1:])
 
 
 def _attention(body: Approval | Acceptance) -> str:

@@ -44,6 +44,7 @@ from autoresearch.reporting.report_results import (
 from autoresearch.reporting.story import decided, demonstration, of_cycle, standing
 from autoresearch.reporting.text import day, duration, given, moment, number, percent, total_cost
 from autoresearch.settings_in_force import settings_in_force
+from autoresearch.signed import UNSIGNED, signing_of
 
 B = TypeVar("B", bound=Body)
 Read = Callable[[Entry, str], bytes]
@@ -91,7 +92,7 @@ def view_of(
         "no_deviations": "None was found." if check else "Not known: there is no result yet.",
         "findings": finding_groups(found),
         **_critique_view(critique),
-        "attempts": attempts_view(entries, found, read),
+        "attempts": attempts_view(entries, found, read, signing_of(history)),
         "records": record_rows(history),
         **_records_notes(history),
     }
@@ -166,8 +167,22 @@ def banners(history: Sequence[Entry], cycle: int, found: Found) -> list[dict[str
     newer = _newer_attempt(entries, found)
     if newer:
         add("Not the latest attempt", newer)
-    if _any_decision(entries):
-        add("Not signed", "Decisions carry no signature; names are as git was told.")
+    return shown + _signing_banners(history, entries)
+
+
+def _signing_banners(history: Sequence[Entry], entries: Sequence[Entry]) -> list[dict[str, str]]:
+    known = signing_of(history)
+    said = [known[entry.digest] for entry in entries if entry.record.kind in ("approval", "acceptance")]
+    unsigned = said.count(UNSIGNED)
+    which = "Decisions carry" if unsigned == len(said) else f"{unsigned} of {len(said)} decisions carry"
+    shown = []
+    if unsigned:
+        text = f"{which} no signature; names are as git was told."
+        shown.append({"head": "Not signed", "text": text})
+    forged = [text for text in said if not text.startswith(("signed", UNSIGNED))]
+    if forged:
+        text = f"{count(len(forged), 'decision')} without a registered reviewer's signature: see `autoresearch verify`."
+        shown.append({"head": "Decisions that do not count", "text": text})
     return shown
 
 
@@ -176,10 +191,6 @@ def _ran_without_isolation(entries: Sequence[Entry]) -> bool:
     tiers = [body.isolation.tier for body in bodies if isinstance(body, Result)]
     tiers += [body.bundle.isolation.tier for body in bodies if isinstance(body, Approval)]
     return NO_TIER in tiers
-
-
-def _any_decision(entries: Sequence[Entry]) -> bool:
-    return any(entry.record.kind in ("approval", "acceptance") for entry in entries)
 
 
 def _failures(entries: Sequence[Entry]) -> str:
@@ -467,6 +478,14 @@ def _config_lines(config: Mapping[str, JsonValue], prefix: str = "") -> list[str
 # -------------------------------------------------------------------- records
 
 
+def _signing_note(history: Sequence[Entry]) -> str:
+    """How many decisions of the project a key stands behind."""
+    known = signing_of(history)
+    said = [known[entry.digest] for entry in history if entry.record.kind in ("approval", "acceptance")]
+    signed = sum(text.startswith("signed") for text in said)
+    return f"{signed} of {count(len(said), 'decision')} signed." if signed else "No decision is signed."
+
+
 def _records_notes(history: Sequence[Entry]) -> dict[str, str]:
     tokens = [entry.record.made_by.tokens for entry in history]
     tool = body_as(history[0].record, Proposal).tool
@@ -476,5 +495,5 @@ def _records_notes(history: Sequence[Entry]) -> dict[str, str]:
         "At: cycle and attempt. Tokens: in/cached/out. "
         f"All together: {total_cost(e.record.made_by.cost_usd for e in history)}, "
         f"{sum(t.input for t in tokens)} tokens in, {sum(t.cached for t in tokens)} cached, {sum(t.output for t in tokens)} out.",
-        "replay_note": f"Made with autoresearch {tool.version} (lock {tool.lock_sha256[:12]}). No decision is signed.",
+        "replay_note": f"Made with autoresearch {tool.version} (lock {tool.lock_sha256[:12]}). {_signing_note(history)}",
     }  # fmt: skip

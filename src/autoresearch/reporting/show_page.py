@@ -17,12 +17,16 @@ PRINTED_BYTES = 20_000
 INDENT, LABEL = 2, 11
 
 
-def show_lines(entry: Entry, read: Read, *, width: int, color: bool) -> list[str]:
-    """`read` gives the bytes of a file that the record vouches for, by its FileRef path."""
+def show_lines(entry: Entry, read: Read, *, width: int, color: bool, signing: str = "") -> list[str]:
+    """`read` gives the bytes of a file that the record vouches for, by its FileRef path.
+
+    `signing` says of a decision what `signed.signing_of` the project says of it.
+    """
     pen = Pen(width, color)
     record = entry.record
     lines = [pen.strong(pen.line(f"{record.kind}: {record.body.headline()}")), ""]
-    for name, text in _header(entry).items():
+    header = _header(entry) | ({"signature": signing} if signing else {})
+    for name, text in header.items():
         first, *rest = pen.block(text, LABEL)
         lines += [f"{name:<{LABEL}}{first[LABEL:]}", *rest]
     lines.append("")

@@ -9,6 +9,7 @@ from autoresearch.reporting.story import State, decided, demonstration, of_cycle
 from autoresearch.reporting.terminal import Pen
 from autoresearch.reporting.text import attention, total_cost
 from autoresearch.settings_in_force import settings_in_force
+from autoresearch.signed import signing_of
 
 LABEL = 12
 OPEN_SHOWN = 5
@@ -71,9 +72,8 @@ def _last_decision(history: Sequence[Entry]) -> str:
         body = entry.record.body
         if isinstance(body, Approval | Acceptance):
             reason = f": {body.reason}" if body.reason.strip() else ""
-            return (
-                f"{decided(entry, body)} (cycle {entry.record.cycle}, attempt {entry.record.attempt}){reason}"
-            )
+            place = f"cycle {entry.record.cycle}, attempt {entry.record.attempt}"
+            return f"{decided(entry, body)} ({place}; {signing_of(history)[entry.digest]}){reason}"
     return ""
 
 

@@ -1,13 +1,14 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 # ARGS is handed on: make demo ARGS="EXAMPLE DIR", make test ARGS="tests/test_image.py -x".
 
-.PHONY: help demo test lint setup lock clean
+.PHONY: help demo test attacks-table lint setup lock clean
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 
 help:
 	@echo 'make demo    run a shipped example from proposal to report (ARGS="EXAMPLE DIR")'
 	@echo 'make test    run the tests, those in Docker included (ARGS="tests/test_x.py -x")'
+	@echo 'make attacks-table   carry the attacks out and write what came of them into docs/attacks.md'
 	@echo 'make lint    ruff, mypy and the import contract'
 	@echo 'make setup   make .venv from requirements.lock; the others do it too'
 	@echo 'make lock    write requirements.lock and sandbox/requirements.lock anew'
@@ -23,6 +24,10 @@ test: setup
 	@scripts/signing
 	@$(python) -m autoresearch.adapters.image >/dev/null
 	@$(python) -m pytest -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
+
+attacks-table: setup
+	@scripts/engine
+	@$(python) -m pytest tests/attacks/test_attacks.py --write-attacks-table $(ARGS)
 
 lint: setup
 	@.venv/bin/ruff check

@@ -1,0 +1,224 @@
+"""Carries attacks out in a real sandbox, through the door, and compares the table with what came of them."""
+
+import io
+import json
+import os
+import tarfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import catalogue
+import pytest
+
+from autoresearch import assets
+from autoresearch.adapters import docker_policy, engine, image
+from autoresearch.adapters.docker_sandbox import DockerSandbox
+from autoresearch.analysis.worker import compute
+from autoresearch.errors import InvalidInput
+from autoresearch.ports import Collected
+from autoresearch.records import HostFacts, Plan, ResourceLimits, TrialSpec, body_as
+from autoresearch.steps import experiment
+from autoresearch.testing import approved_job, await_end
+
+LIMITS = ResourceLimits(seconds=30, memory_mb=192, cpus=1, processes=64, output_mb=4)
+CANARY = "SECRET-CANARY-5e1f"
+OBSERVED = pytest.StashKey[dict]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-attacks-table", action="store_true", help="write docs/attacks.md from what is seen"
+    )
+
+
+def pytest_configure(config):
+    config.stash[OBSERVED] = {column: {} for column in catalogue.COLUMNS}
+
+
+def pytest_sessionfinish(session):
+    if session.config.getoption("--write-attacks-table"):
+        seen, before = session.config.stash[OBSERVED], catalogue.committed()
+        catalogue.TABLE.write_text(catalogue.render({name: before[name] | seen[name] for name in before}))
+
+
+@pytest.fixture
+def note(request):
+    """Called with a column and {attack: what went wrong}: keeps it for the page, if that is written."""
+
+    def keep(column, escapes):
+        verdicts = {name: catalogue.WORKS if wrong else catalogue.HELD for name, wrong in escapes.items()}
+        request.config.stash[OBSERVED][column].update(verdicts)
+        return verdicts
+
+    return keep
+
+
+@pytest.fixture
+def table(request, note):
+    """As `note`, and compares it with the page, unless that is written."""
+
+    def compare(column, escapes):
+        verdicts = note(column, escapes)
+        if not request.config.getoption("--write-attacks-table"):
+            page = catalogue.committed()[column]
+            differing = {name: escapes[name] for name, seen in verdicts.items() if page.get(name) != seen}
+            assert differing == {}, "not as docs/attacks.md has it; see there, or: make attacks-table"
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def image_id():
+    return image.find_or_build(print)
+
+
+@pytest.fixture
+def sandbox(image_id, monkeypatch, home):
+    """The sandbox of a tier; around it lie secrets for the attacks to find."""
+    for name in ("ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, CANARY)
+    (home / ".aws").mkdir()
+    (home / ".aws" / "credentials").write_text(CANARY)
+    (home / "notes.sqlite").write_bytes(b"SQLite format 3\0" + CANARY.encode())
+    folder = assets.sandbox()
+    made = DockerSandbox(
+        image_id,
+        harness=(folder / "harness.py").read_bytes(),
+        seccomp=(folder / "seccomp.json").read_bytes(),
+        shipped=frozenset(),
+    )
+    with closing(made):
+        yield made
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the host has of one run."""
+
+    facts: HostFacts
+    files: dict[str, bytes]
+    log: bytes
+    log_truncated: bool
+    refused: list[str]
+    status: str
+    """As the experiment step would record it."""
+    why: str
+    done: int
+    trials: list[TrialSpec]
+    limits: ResourceLimits
+    seconds: float
+    """From the submission to the end, by the host's clock."""
+    survivors: list[int]
+    """Processes of the run's user that are alive on the host after its end."""
+
+
+@pytest.fixture
+def carry_out(sandbox):
+    """Sends attacks as an approved experiment, waits for the end, and says what the host then has."""
+    started = []
+
+    def submit(name, experiment_file, *others, **approved):
+        run_id = f"attack-{os.getpid()}-{len(started)}-{name.replace('_', '-')}"
+        started.append(run_id)
+        job, warrant = approved_job(
+            sources(experiment_file, *others),
+            sandbox.isolation(),
+            run_id=run_id,
+            **{"limits": LIMITS, **approved},
+        )
+        sandbox.submit(job, warrant)
+        return job, body_as(warrant.plan, Plan)
+
+    def run(name, *files, **approved):
+        began = time.monotonic()
+        job, plan = submit(name, *files, **approved)
+        await_end(sandbox, job.run_id, 90)
+        seconds = time.monotonic() - began
+        survivors = processes_of(docker_policy.names(job.run_id).uid)
+        return judged(sandbox.collect(job.run_id, job.limits), job, plan, seconds, survivors)
+
+    run.submit = submit
+    yield run
+    for run_id in started:
+        sandbox.remove(run_id)
+
+
+@pytest.fixture
+def carry_out_plainly(image_id):
+    """The same attacks, run by the same harness, in a container with nothing of the policy."""
+    with closing(engine.connect()) as connected:
+        client, made = connected.api, []
+
+        def run(names, config):
+            host = client.create_host_config(
+                network_mode="none", mem_limit="1g", pids_limit=600, security_opt=["seccomp=unconfined"]
+            )
+            command = ["python3", "-s", "-P", "-B", "/in/harness.py", "/in", "/out"]
+            made.append(
+                client.create_container(image_id, command, host_config=host, environment={"KEY": CANARY})[
+                    "Id"
+                ]
+            )
+            client.put_archive(made[-1], "/", plain_inputs(names, config))
+            client.start(made[-1])
+            client.wait(made[-1], timeout=120)
+            chunks, _ = client.get_archive(made[-1], "/out/artifacts")
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                reports = [member for member in archive if member.name.endswith(".json")]
+                return {Path(m.name).stem: json.load(archive.extractfile(m)) for m in reports}
+
+        yield run
+        for container in made:
+            client.remove_container(container, force=True)
+
+
+def plain_inputs(names, config):
+    files = sources("runner.py", *(f"inside/{name}.py" for name in names))
+    files["harness.py"] = (assets.sandbox() / "harness.py").read_bytes()
+    trials = [{"index": n, "arm": name, "seed": n} for n, name in enumerate(names)]
+    files["job.json"] = json.dumps({"trials": trials, "config": config, "parallel": 1}).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, data in files.items():
+            info = tarfile.TarInfo(f"in/{path}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        folder = tarfile.TarInfo("out")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o777
+        archive.addfile(folder)
+    return buffer.getvalue()
+
+
+def sources(experiment_file, *others):
+    """What goes in: one file as the experiment, the kit, and the attacks that it carries out."""
+    paths = [Path("kit.py"), *map(Path, others)]
+    files = {f"experiment/{path.name}": (catalogue.HERE / path).read_bytes() for path in paths}
+    return {**files, "experiment/experiment.py": (catalogue.HERE / experiment_file).read_bytes()}
+
+
+def judged(collected: Collected, job, plan, seconds, survivors):
+    done = experiment.completed_trials(collected.files)
+    status, why = experiment._judge(collected, done, job.trials)
+    if status == "Completed":
+        try:
+            compute(plan, job.trials, collected.files)
+        except InvalidInput as error:
+            status, why = "Crashed", str(error)
+    return Ran(
+        facts=collected.facts, files=dict(collected.files), log=collected.log, log_truncated=collected.log_truncated,
+        refused=list(collected.refused), status=status, why=why, done=done, trials=list(job.trials),
+        limits=job.limits, seconds=seconds, survivors=survivors,
+    )  # fmt: skip
+
+
+def processes_of(uid):
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if owner(path) == uid]
+
+
+def owner(path):
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return None

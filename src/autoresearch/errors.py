@@ -11,13 +11,14 @@
     ├── LedgerError                   1   the history is not what this tool writes
     ├── NotApproved                   1   the sandbox was asked to run something nobody approved
     ├── SandboxFailed                 1   the machinery broke; this is never a result
-    └── ModelFailed                   1   no usable reply; nothing was recorded
+    ├── ModelFailed                   1   no usable reply; nothing was recorded
+    └── BudgetSpent                   1   the next call to a model may cost more than the budget has left
 
 Machinery that fails raises one of these and leaves no record; only the
 experiment's own failures become results.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class AutoresearchError(Exception):
@@ -74,8 +75,34 @@ class SandboxFailed(AutoresearchError):
     pass
 
 
+ModelOutcome = Literal[
+    "refused",  # the model would not
+    "truncated",  # cut off at the limit of its length
+    "stopped",  # for another reason than that it was done
+    "empty",
+    "malformed",  # no JSON
+    "invalid",  # JSON, but not what was asked for
+    "context too long",  # the request does not fit the model
+    "rate-limited",
+    "overloaded",
+    "turned away",  # an answer that trying again does not change: 400, 401, 403, 404 …
+    "oversize",  # more bytes than are read
+    "too slow",  # not whole in time
+    "not the protocol",  # an answer in another form
+    "dead",  # no answer, a connection that broke, a server's own failure, a command that failed
+    "leaking",  # the exchange holds a secret
+]
+"""Why there is no reply."""
+
+
 class ModelFailed(AutoresearchError):
-    pass
+    def __init__(self, message: str, outcome: ModelOutcome = "dead") -> None:
+        super().__init__(message)
+        self.outcome: ModelOutcome = outcome
+
+
+class BudgetSpent(AutoresearchError):
+    """Names the setting. Nothing was sent."""
 
 
 def exit_code(error: AutoresearchError) -> int:

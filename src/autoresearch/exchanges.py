@@ -5,6 +5,7 @@ and what came back stand in it whole; headers and keys never do.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from autoresearch.errors import InvalidInput
+from autoresearch.errors import InvalidInput, ModelOutcome
 from autoresearch.ports import Exchange, Request
-from autoresearch.records import Digest, Frozen, Tokens, digest_of, first_problem
+from autoresearch.records import Digest, Frozen, Spend, Tokens, Usage, digest_of, first_problem
 from autoresearch.replies import explain
 
 T = TypeVar("T", bound=BaseModel)
@@ -46,17 +47,6 @@ class Block(BaseModel):
         return self
 
 
-class Usage(BaseModel):
-    """Tokens, as the server counts them. Servers that leave a count out are taken to mean 0."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    input_tokens: Annotated[int, Field(ge=0)] = 0
-    output_tokens: Annotated[int, Field(ge=0)] = 0
-    cache_creation_input_tokens: Annotated[int, Field(ge=0)] | None = None
-    cache_read_input_tokens: Annotated[int, Field(ge=0)] | None = None
-
-
 class MessageReply(BaseModel):
     """What the protocol promises of a reply, as far as it is read here."""
 
@@ -72,12 +62,7 @@ class MessageReply(BaseModel):
         return "".join(block.text or "" for block in self.content if block.type == "text")
 
     def tokens(self) -> Tokens:
-        written = self.usage.cache_creation_input_tokens or 0
-        return Tokens(
-            input=self.usage.input_tokens + written,
-            cached=self.usage.cache_read_input_tokens or 0,
-            output=self.usage.output_tokens,
-        )
+        return self.usage.tokens()
 
 
 # ---------------------------------------------------------------- reading one
@@ -87,15 +72,16 @@ class MessageReply(BaseModel):
 class Problem:
     """Why a reply cannot be used."""
 
-    kind: Literal["refused", "truncated", "overlong", "stopped", "empty", "malformed", "invalid"]
-    """overlong: the conversation does not fit the model. malformed: no JSON. invalid: JSON of another form."""
+    kind: ModelOutcome
     detail: str
 
 
 _STOPS: dict[str, Problem] = {
     "refusal": Problem("refused", "the model refused"),
     "max_tokens": Problem("truncated", "the reply was cut off at max_tokens"),
-    "model_context_window_exceeded": Problem("overlong", "the request does not fit the model's context"),
+    "model_context_window_exceeded": Problem(
+        "context too long", "the request does not fit the model's context"
+    ),
 }
 _ENDS = ("end_turn", "stop_sequence", "tool_use", None)
 """Stop reasons of a whole reply. None: some servers of the protocol give none."""
@@ -108,7 +94,7 @@ def read_reply(reply: MessageReply, reply_type: type[T]) -> T | Problem:
     if reply.stop_reason not in _ENDS:
         return Problem("stopped", f"the reply stopped with {reply.stop_reason!r}")
     tools = [block for block in reply.content if block.type == "tool_use" and block.name == REPLY_TOOL]
-    text = reply.text()
+    text = _unfenced(reply.text())
     if not tools and not text.strip():
         return Problem("empty", "the reply is empty")
     try:
@@ -118,6 +104,15 @@ def read_reply(reply: MessageReply, reply_type: type[T]) -> T | Problem:
     except ValidationError as error:
         no_json = error.errors()[0]["type"] == "json_invalid"
         return Problem("malformed" if no_json else "invalid", explain(error))
+
+
+_FENCED = re.compile(r"[^`]*```(?:json)?\s*\n(.*?)\n\s*```[^`]*", re.DOTALL)
+
+
+def _unfenced(text: str) -> str:
+    """What stands in the text's one code fence, as many models and clients send JSON; else the text."""
+    found = None if text.lstrip().startswith("{") else _FENCED.fullmatch(text)
+    return found[1] if found else text
 
 
 # -------------------------------------------------------------------- format
@@ -151,8 +146,9 @@ class RecordedExchange(Frozen):
     calls: Annotated[list[Call], Field(min_length=1, max_length=2)]
     """The first, and the repair if there was one."""
     tokens: Tokens
-    """Of all calls."""
-    cost_usd: str
+    """Of these calls."""
+    spent: Spend
+    """On these calls, and since the last record of a model on calls that brought none."""
     parsed: dict[str, JsonValue]
     """The reply that was taken."""
 
@@ -195,11 +191,11 @@ def reparse(data: bytes, request: Request[T]) -> Exchange[T]:
         raise InvalidInput(f"the recorded reply of step {recorded.step} is not valid: {reply.detail}")
     if reply.model_dump(mode="json", by_alias=True) != recorded.parsed:
         raise InvalidInput(f"the recorded exchange of step {recorded.step} states another reply than came")
-    if (recorded.model, recorded.tokens) != (replies[-1].model, total_tokens(replies)):
+    used = total_tokens(replies)
+    covered = all(getattr(recorded.spent.tokens, kind) >= getattr(used, kind) for kind in Tokens.model_fields)
+    if (recorded.model, recorded.tokens) != (replies[-1].model, used) or not covered:
         raise InvalidInput(f"the recorded exchange of step {recorded.step} states another model or usage")
-    return Exchange(
-        reply=reply, model=recorded.model, tokens=recorded.tokens, cost_usd=recorded.cost_usd, record=data
-    )
+    return Exchange(reply=reply, model=recorded.model, spent=recorded.spent, record=data)
 
 
 def _refuse_other_prompt(recorded: RecordedExchange, request: Request[Any]) -> None:
@@ -216,10 +212,12 @@ def _refuse_other_prompt(recorded: RecordedExchange, request: Request[Any]) -> N
 
 
 def _text_at(body: Mapping[str, Any], key: str) -> str:
-    """The text of the first block of `system`, or of the first message."""
+    """The text of `system`, or of the first message, its blocks joined."""
     found: Any = body.get(key)
-    while isinstance(found, (list, dict)) and found:
-        found = found[0] if isinstance(found, list) else found.get("content", found.get("text"))
+    if key == "messages" and isinstance(found, list) and found and isinstance(found[0], dict):
+        found = found[0].get("content")
+    if isinstance(found, list):
+        return "".join(str(block.get("text", "")) for block in found if isinstance(block, dict))
     return found if isinstance(found, str) else ""
 
 

@@ -40,7 +40,7 @@ from autoresearch.steps import (
     preflight,
     writeup,
 )
-from autoresearch.steps.ask import journal_key
+from autoresearch.steps.ask import forget
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 from autoresearch.vouched import finder, reader
 from autoresearch.workflow import Step, Workflow
@@ -176,7 +176,7 @@ class Nodes:
             began = ports.clock.monotonic()
             self._progress.step(name, at.cycle, at.attempt)
             entry = self._commit(at, inputs, code.run(at, ports))
-            self._ledger.forget(journal_key(at))
+            forget(at, entry.record, self._ledger.forget)
             self._progress.recorded(entry, ports.clock.monotonic() - began)
         return _pass(state, entry)
 

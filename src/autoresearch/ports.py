@@ -20,6 +20,7 @@ from autoresearch.records import (
     ApproveDecision,
     Attention,
     Bundle,
+    CallCaps,
     Check,
     ClaimVerdict,
     Conclusion,
@@ -38,9 +39,10 @@ from autoresearch.records import (
     ResourceLimits,
     Result,
     Reviewer,
+    Spend,
     Subject,
-    Tokens,
     TrialSpec,
+    Usage,
 )
 
 # ------------------------------------------------------------- clock, chance
@@ -319,11 +321,34 @@ class Exchange(Generic[Reply]):
 
     reply: Reply
     model: str
-    tokens: Tokens
-    cost_usd: str
-    """A decimal, or `unknown`."""
+    spent: Spend
+    """On this exchange, and since the last record of a model on calls that brought none."""
     record: bytes
     """JSON of request, reply, usage, request id and timing; no headers, no secrets."""
+
+
+class Account(Protocol):
+    """What a model may still spend. Every call is reserved before it is made, durably."""
+
+    @property
+    def call(self) -> CallCaps: ...
+
+    @property
+    def spent(self) -> Spend:
+        """Since the last record of a model, what is reserved included."""
+        ...
+
+    def reserve(self, input_tokens: int) -> float:
+        """Seconds that a call with so much input may take. Raises BudgetSpent naming the setting."""
+        ...
+
+    def settle(self, usage: Usage | None, seconds: float) -> None:
+        """The reserved call took this. None: it was turned away, so nothing was billed."""
+        ...
+
+    def keep(self, seconds: float) -> None:
+        """The reserved call broke off, and may have been billed: the reservation counts as spent."""
+        ...
 
 
 class Model(Protocol):
@@ -332,8 +357,10 @@ class Model(Protocol):
         """As it stands in trailers, e.g. `claude-…`."""
         ...
 
-    def ask(self, request: Request[Reply]) -> Exchange[Reply]:
-        """Raises ModelFailed if no valid reply came, BackEndMissing without a credential."""
+    def ask(self, request: Request[Reply], account: Account) -> Exchange[Reply]:
+        """Raises ModelFailed if no valid reply came, BudgetSpent before a call that the budget
+        does not cover, BackEndMissing without a credential.
+        """
         ...
 
 
@@ -454,6 +481,10 @@ class Progress(Protocol):
         ...
 
     def trials(self, state: JobState, total: int, limits: ResourceLimits) -> None: ...
+
+    def replying(self, model: str, tokens: int, seconds: float) -> None:
+        """A reply is coming in; `tokens` is an estimate. None of its text is shown."""
+        ...
 
     def say(self, line: str) -> None: ...
 

@@ -123,6 +123,24 @@ def data_block(name: str, text: str, cap: int) -> str:
     return Fenced(f'<data name="{name}">\n{_DELIMITER.sub("&lt;", text).rstrip()}\n</data>')
 
 
+_CLOSED = re.compile(r"(?<=\n</data>\n)")
+_HEADINGS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*<data ")
+"""Headings and blank lines before a block: nothing that differs from step to step."""
+
+
+def stable_and_rest(prompt: str) -> list[str]:
+    """The prompt in pieces: its leading data blocks one by one, then all the rest as the last piece.
+
+    Steps share the leading blocks (proposal, then earlier records in their order), so a server
+    that caches prefixes finds them again. Joined, the pieces are the prompt.
+    """
+    pieces = _CLOSED.split(prompt)
+    leading = 0
+    while leading < len(pieces) - 1 and _HEADINGS.match(pieces[leading]):
+        leading += 1
+    return [*pieces[:leading], "".join(pieces[leading:])]
+
+
 def cut(text: str, cap: int) -> str:
     """At most `cap` characters: the first two thirds and the last third, saying what was left out."""
     if len(text) <= cap:

@@ -15,11 +15,13 @@ import binascii
 import hashlib
 import json
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import rfc8785
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -111,6 +113,64 @@ class Tokens(Frozen):
     output: Annotated[int, Field(ge=0)] = 0
 
 
+TokenCount = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class Usage(BaseModel):
+    """Tokens, as the server counts them. Servers that leave a count out are taken to mean 0."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    input_tokens: TokenCount = 0
+    output_tokens: TokenCount = 0
+    cache_creation_input_tokens: TokenCount | None = None
+    cache_read_input_tokens: TokenCount | None = None
+
+    def tokens(self) -> Tokens:
+        written = self.cache_creation_input_tokens or 0
+        return Tokens(
+            input=self.input_tokens + written,
+            cached=self.cache_read_input_tokens or 0,
+            output=self.output_tokens,
+        )
+
+
+CostUsd = Annotated[str, Field(pattern=r"^(\d+(\.\d+)?|unknown)$")]
+"""A decimal, or `unknown` where no price is."""
+
+
+class Spend(Frozen):
+    """What calls to models took."""
+
+    tokens: Tokens = Tokens()
+    cost_usd: CostUsd = "0"
+    calls: Annotated[int, Field(ge=0)] = 0
+    """Requests sent, tries that failed included."""
+    seconds: Annotated[int, Field(ge=0)] = 0
+    """Spent waiting, rounded up."""
+
+    def __add__(self, other: "Spend") -> "Spend":
+        mine, theirs = self.tokens, other.tokens
+        return Spend(
+            tokens=Tokens(
+                input=mine.input + theirs.input,
+                cached=mine.cached + theirs.cached,
+                output=mine.output + theirs.output,
+            ),
+            cost_usd=add_costs(self.cost_usd, other.cost_usd),
+            calls=self.calls + other.calls,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+def add_costs(*costs: str) -> str:
+    """Their sum; `unknown` as soon as one is."""
+    if "unknown" in costs:
+        return "unknown"
+    total = sum((Decimal(cost) for cost in costs), Decimal(0))
+    return f"{total:f}".rstrip("0").rstrip(".") if "." in f"{total:f}" else f"{total:f}"
+
+
 class MadeBy(Frozen):
     """Who made a record, and what it cost."""
 
@@ -118,8 +178,15 @@ class MadeBy(Frozen):
     model: Line
     """A model id, or `rules`, or `human`."""
     tokens: Tokens = Tokens()
-    cost_usd: Annotated[str, Field(pattern=r"^(\d+(\.\d+)?|unknown)$")] = "0"
+    cost_usd: CostUsd = "0"
+    calls: Annotated[int, Field(ge=0)] = 0
+    seconds: Annotated[int, Field(ge=0)] = 0
+    """As in `Spend`. With what calls took since the last record of a model that brought no record."""
     exchanges: list[FileRef] = []
+
+    @property
+    def spent(self) -> Spend:
+        return Spend(tokens=self.tokens, cost_usd=self.cost_usd, calls=self.calls, seconds=self.seconds)
 
 
 RULES = MadeBy(author="rules", model="rules")
@@ -211,15 +278,84 @@ class RegisteredReviewer(Frozen):
         return f"SHA256:{base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip('=')}"
 
 
+def _as_decimal(value: object) -> object:
+    """TOML may say 5, 5.50 or "5.50"."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{Decimal(str(value)):f}" if number else value
+
+
+Usd = Annotated[str, BeforeValidator(_as_decimal), Field(pattern=r"^\d{1,9}(\.\d{1,9})?$")]
+UsdCap = Annotated[str, BeforeValidator(_as_decimal), Field(pattern=r"^(none|\d{1,9}(\.\d{1,9})?)$")]
+Cap = Annotated[int, Field(ge=0, le=10**12)] | Literal["none"]
+"""A bound, or `none`."""
+BaseUrl = Annotated[str, Field(max_length=500, pattern=r"^(https?://[^\s@]+)?$")]
+
+
+class Price(Frozen):
+    """USD per million tokens."""
+
+    input: Usd
+    cached: Usd
+    """Read from the prompt cache."""
+    written: Usd
+    """Written to it."""
+    output: Usd
+
+
+class ModelOptions(Frozen):
+    """How one model is asked."""
+
+    base_url: BaseUrl = ""
+    """Another server than `Settings.base_url`."""
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], Line] = {}
+    """Sent with every request, e.g. a gateway's. `$NAME` stands for an environment variable: no secret
+    belongs into a file that is committed."""
+    effort: Literal["", "low", "medium", "high", "xhigh", "max"] = ""
+    """Empty: the server's own."""
+    thinking: Literal["", "adaptive", "disabled"] = ""
+    price: Price | None = None
+    """Instead of the price that ships with the package."""
+    environment: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]] = []
+    """`command:` only: variables the command is given beyond the ordinary ones, e.g. the name of its key."""
+
+
+class Caps(Frozen):
+    usd: UsdCap = "none"
+    tokens: Cap = "none"
+    """Input, cached input and output together."""
+    calls: Cap = "none"
+    seconds: Cap = "none"
+    """Spent waiting for models."""
+
+
+class CallCaps(Frozen):
+    """Of one question's one request, its tries included."""
+
+    seconds: Annotated[int, Field(ge=1, le=24 * 3600)] = 1200
+    output_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 16_000
+
+
+class Budget(Frozen):
+    """What models may take. Reserved before each call."""
+
+    project: Caps = Caps(tokens=5_000_000, calls=500, seconds=8 * 3600)
+    cycle: Caps = Caps()
+    """Of one cycle."""
+    call: CallCaps = CallCaps()
+
+
 class Settings(Frozen):
     """What stands in `autoresearch.toml`, validated. No secrets, ever."""
 
     model: Line = "none"
-    """`none` or `anthropic:<model>`; the default of every step."""
+    """`none`, `anthropic:<model>` or `command:<program and arguments>`; the default of every step."""
     models: dict[Name, Line] = {}
     """Per step, e.g. `critique = "anthropic:…"`."""
-    base_url: Annotated[str, Field(max_length=500, pattern=r"^(https?://[^\s@]+)?$")] = ""
+    base_url: BaseUrl = ""
     """A server of the same protocol; empty for the provider's own."""
+    model_options: dict[Line, ModelOptions] = {}
+    """By what stands in `model` or `models`."""
+    budget: Budget = Budget()
     isolation: Literal["docker", "gvisor"] = "docker"
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
     """Attempts per cycle."""

@@ -24,6 +24,7 @@ from autoresearch.nodes import Nodes
 from autoresearch.ports import (
     AcceptanceAnswer,
     AcceptanceView,
+    Account,
     ApprovalAnswer,
     ApprovalView,
     Collected,
@@ -373,7 +374,7 @@ class RecordedModel:
     def name(self) -> str:
         return self.tape.next().record.made_by.model
 
-    def ask(self, request: Request[R]) -> Exchange[R]:
+    def ask(self, request: Request[R], account: Account) -> Exchange[R]:  # noqa: ARG002 - nothing is spent
         """The recorded reply. Raises InvalidInput if the prompt made again is another one."""
         entry = self.tape.next()
         exchanges = entry.record.made_by.exchanges
@@ -520,6 +521,8 @@ class Silent:
 
     def trials(self, state: JobState, total: int, limits: ResourceLimits) -> None: ...
 
+    def replying(self, model: str, tokens: int, seconds: float) -> None: ...
+
     def say(self, line: str) -> None: ...
 
 
@@ -530,6 +533,7 @@ def _ports(tape: Tape) -> Callable[[str, Step, Settings], StepPorts]:
         first = tape.entries[0].commit
         return StepPorts(
             model=model,
+            model_spec=spec,
             prompt=lambda path: tape.source.read(f"{WORKFLOW_DIR}/{path}", first).decode(),
             prompt_path=step.prompt,
             open_sandbox=lambda: RecordedSandbox(tape),

@@ -84,6 +84,12 @@ class ScriptedMessagesServer:
         return number, ScriptedReply(scripted if isinstance(scripted, str) else json.dumps(dict(scripted)))
 
 
+def prompt_of(body: Mapping[str, Any]) -> str:
+    """The words of a request's first message, its blocks joined."""
+    content = body["messages"][0]["content"]
+    return content if isinstance(content, str) else "".join(block["text"] for block in content)
+
+
 def error_reply(status: int, message: str, **headers: str) -> ScriptedReply:
     """An error as the protocol words it; `retry_after="1"` becomes the header `retry-after`."""
     body = {"type": "error", "error": {"type": "api_error", "message": message}}

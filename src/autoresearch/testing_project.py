@@ -263,6 +263,7 @@ def make_driver(
         spec = step.model or settings.models.get(name) or settings.model
         return StepPorts(
             model=model_for(spec) if step.prompt else None,
+            model_spec=spec,
             prompt=lambda path: ledger.read(f"{WORKFLOW_DIR}/{path}", first).decode(),
             prompt_path=step.prompt,
             open_sandbox=lambda: engine,

@@ -44,7 +44,7 @@ class Mute:
 
     name = "mute"
 
-    def ask(self, request):
+    def ask(self, request, account):
         raise ModelFailed(f"asked at {request.step}")
 
 
@@ -152,7 +152,7 @@ def test_no_credential_is_needed_to_pass_what_is_on_record(tmp_path, texts, monk
     model = model_for_step("ideate", step, Settings(model="anthropic:a"))
     assert model is not None
     with pytest.raises(BackEndMissing, match="ANTHROPIC_API_KEY"):
-        model.ask(Request("ideate", "system", "prompt", Settings))
+        model.ask(Request("ideate", "system", "prompt", Settings), account=None)
 
 
 def test_a_revised_conclusion_changes_nothing_that_was_run(project, story, texts):

@@ -66,7 +66,7 @@ def finished(tmp_path_factory):
             return AnthropicModel(
                 "scripted",
                 base_url=server.base_url,
-                api_key="k",
+                environ={"ANTHROPIC_API_KEY": "k"},
                 clock=STILL,
                 sleep=lambda _: None,
                 jitter=lambda: 0.5,

@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
-from autoresearch.adapters.anthropic_model import AnthropicModel, CallLimits
+from autoresearch.adapters.anthropic_model import AnthropicModel, WireLimits, no_progress
+from autoresearch.budget import Purse
+from autoresearch.ports import Exchange, Request
+from autoresearch.records import ModelOptions, Settings
+from autoresearch.testing import CONFORMANCE_FILES, FAKE_ISOLATION, approved_job, entry_of
 
 KEY = "sk-test-0123456789-canary"
+PROJECT = entry_of(approved_job(CONFORMANCE_FILES, FAKE_ISOLATION)[1].project)
 CODE = """import numpy as np
 
 
@@ -216,19 +221,65 @@ def slept() -> list[float]:
     return []
 
 
+class Journal:
+    """The ledger's, in memory."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, bytes] = {}
+
+    def purse(self, settings: Settings, spec: str = "anthropic:test-model", history=None) -> Purse:
+        return Purse(
+            settings=settings, spec=spec, step="writeup", cycle=1, history=history or [PROJECT],
+            note=self.notes.__setitem__, noted=self.notes.get,
+        )  # fmt: skip
+
+
 @pytest.fixture
-def make_model(slept):
+def journal() -> Journal:
+    return Journal()
+
+
+class Asked:
+    """A model with an account of its own, as a step gives it."""
+
+    def __init__(self, model: AnthropicModel, journal: Journal, settings: Settings) -> None:
+        self.model, self.journal, self.settings = model, journal, settings
+
+    def ask(self, request: Request) -> Exchange:
+        return self.model.ask(request, self.journal.purse(self.settings))
+
+    def require_credential(self) -> None:
+        self.model.require_credential()
+
+
+@pytest.fixture
+def make_model(slept, journal):
     def make(
-        base_url: str, *, key: str | None = KEY, clock_step: float = 0.0, **limits: Any
-    ) -> AnthropicModel:
-        return AnthropicModel(
+        base_url: str,
+        *,
+        key: str | None = KEY,
+        clock_step: float = 0.0,
+        total_seconds: int = 1200,
+        max_tokens: int = 16_000,
+        options: ModelOptions | None = None,
+        environ: dict[str, str] | None = None,
+        budget: dict[str, Any] | None = None,
+        on_progress=no_progress,
+        tries: int = 3,
+        **limits: Any,
+    ) -> Asked:
+        model = AnthropicModel(
             "test-model",
             base_url=base_url,
-            api_key=key,
+            environ=({"ANTHROPIC_API_KEY": key} if key is not None else {}) | (environ or {}),
             clock=SteppingClock(clock_step),
             sleep=slept.append,
             jitter=lambda: 0.5,
-            limits=CallLimits(**limits),
+            options=options,
+            limits=WireLimits(tries=tries, **limits),
+            on_progress=on_progress,
         )
+        call = {"seconds": total_seconds, "output_tokens": max_tokens}
+        return Asked(model, journal, Settings(base_url=base_url, budget={"call": call} | (budget or {})))
 
     return make

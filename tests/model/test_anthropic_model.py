@@ -69,6 +69,7 @@ def serve(httpserver):
 
     def start(*answers):
         left = list(answers)
+        httpserver.clear_all_handlers()
 
         def handle(_request):
             status, body, headers = left.pop(0)
@@ -87,8 +88,13 @@ def ok(content, **changes):
     return 200, message(content, **changes), {}
 
 
+def log_of(httpserver):
+    """Without the questions how many tokens a request has, which this server does not answer."""
+    return [entry for entry in httpserver.log if entry[0].path == "/v1/messages"]
+
+
 def sent(httpserver):
-    return [request.get_json() for request, _ in httpserver.log]
+    return [request.get_json() for request, _ in log_of(httpserver)]
 
 
 # ------------------------------------------------------------------ it works
@@ -99,8 +105,8 @@ def test_every_reply_type_goes_through_the_sdk(httpserver, serve, make_model, re
     url = serve(ok(json.dumps(replies[step])))
     exchange = make_model(url).ask(ask_for(step))
     assert exchange.reply == TYPES[step].model_validate(replies[step])
-    assert (exchange.model, exchange.cost_usd) == ("scripted", "unknown")
-    assert exchange.tokens == Tokens(input=120, cached=30, output=40)
+    assert (exchange.model, exchange.spent.cost_usd) == ("scripted", "unknown")
+    assert exchange.spent.tokens == Tokens(input=120, cached=30, output=40)
     body = sent(httpserver)[0]
     schema = body["output_config"]["format"]
     assert schema["type"] == "json_schema"
@@ -127,10 +133,10 @@ def test_the_request_is_as_the_protocol_wants_it(httpserver, serve, make_model, 
     assert body["system"] == [
         {"type": "text", "text": "You are scripted.", "cache_control": {"type": "ephemeral"}}
     ]
-    assert body["messages"] == [{"role": "user", "content": "What now?"}]
-    assert "stream" not in body
+    assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "What now?"}]}]
+    assert body["stream"] is True
     assert "tools" not in body
-    assert httpserver.log[0][0].headers["authorization"] == f"Bearer {KEY}"
+    assert log_of(httpserver)[0][0].headers["authorization"] == f"Bearer {KEY}"
 
 
 def test_the_record_holds_the_exchange_and_no_key(httpserver, serve, make_model, replies):
@@ -144,7 +150,11 @@ def test_the_record_holds_the_exchange_and_no_key(httpserver, serve, make_model,
     assert "429" in call["failed_tries"][0]
     assert "[key]" in call["failed_tries"][0]
     assert record["parsed"] == replies["writeup"]
-    assert (record["step"], record["model"], record["cost_usd"]) == ("writeup", "scripted", "unknown")
+    assert (record["step"], record["model"], record["spent"]["cost_usd"]) == (
+        "writeup",
+        "scripted",
+        "unknown",
+    )
     assert KEY.encode() not in exchange.record
     assert b"authorization" not in exchange.record.lower()
 
@@ -173,7 +183,7 @@ def test_no_key_is_exit_4_and_nothing_is_sent(httpserver, make_model):
             call()
         assert exit_code(caught.value) == 4
     assert httpserver.log == []
-    assert make_model("http://127.0.0.1:9").require_credential() == KEY
+    make_model("http://127.0.0.1:9").require_credential()
 
 
 @pytest.mark.parametrize("key", ["two words", "key\nx-evil: 1", "schlüssel"])
@@ -211,7 +221,7 @@ def test_what_it_cannot_mend_is_not(httpserver, serve, make_model, slept, status
     url = serve((status, error_body(), {}))
     with pytest.raises(ModelFailed, match=f"answered {status}: the server says no\nnothing was recorded"):
         make_model(url).ask(ask_for())
-    assert (len(httpserver.log), slept) == (1, [])
+    assert (len(log_of(httpserver)), slept) == (1, [])
 
 
 def test_a_spend_limit_is_not_waited_for(serve, make_model, slept):
@@ -225,7 +235,7 @@ def test_tries_are_bounded(httpserver, serve, make_model, slept):
     url = serve(*[(529, error_body("overloaded_error", "Overloaded"), {})] * 4)
     with pytest.raises(ModelFailed, match=r"after 3 tries: .* answered 529: Overloaded"):
         make_model(url).ask(ask_for())
-    assert (len(httpserver.log), len(slept)) == (3, 2)
+    assert (len(log_of(httpserver)), len(slept)) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -249,14 +259,14 @@ def test_a_long_retry_after_ends_it_at_once(httpserver, serve, make_model, slept
     url = serve((429, error_body(), {"retry-after": "3600"}))
     with pytest.raises(ModelFailed, match="asks to wait 3600 s"):
         make_model(url).ask(ask_for())
-    assert (len(httpserver.log), slept) == (1, [])
+    assert (len(log_of(httpserver)), slept) == (1, [])
 
 
 def test_no_try_starts_after_the_deadline(httpserver, serve, make_model, slept):
     url = serve(*[(503, error_body(), {})] * 3)
     with pytest.raises(ModelFailed, match="5 s are over"):
         make_model(url, clock_step=3.0, total_seconds=5).ask(ask_for())
-    assert (len(httpserver.log), slept) == (1, [])
+    assert (len(log_of(httpserver)), slept) == (1, [])
 
 
 def test_nobody_listening(make_model, slept):
@@ -294,7 +304,7 @@ REPAIRABLE = {
     "no content": (ok([]), "was empty"),
     "blank text": (ok("  \n"), "was empty"),
     "prose": (ok("Here is my report."), "not the JSON"),
-    "fenced": (ok(f"```json\n{GOOD}\n```"), "not the JSON"),
+    "fenced twice": (ok(f"```json\n{GOOD}\n```\n```json\n{GOOD}\n```"), "not the JSON"),
     "half": (ok(GOOD[:-5]), "not the JSON"),
     "too deep": (ok(TOO_DEEP), "not the JSON"),
     "wrong fields": (ok('{"name": 1}'), "title: Field required"),
@@ -312,7 +322,7 @@ def test_one_repair_mends_it(httpserver, serve, make_model, case):
     request = ask_for()
     exchange = make_model(url).ask(request)
     assert exchange.reply == ReportReply.model_validate_json(GOOD)
-    assert exchange.tokens == Tokens(input=240, cached=60, output=80)
+    assert exchange.spent.tokens == Tokens(input=240, cached=60, output=80)
     first, second = sent(httpserver)
     assert second["messages"][0] == first["messages"][0]
     assert second["messages"][-1]["role"] == "user"
@@ -336,7 +346,7 @@ def test_the_second_time_it_is_the_end(httpserver, serve, make_model, case):
     ) as caught:
         make_model(url).ask(ask_for())
     assert "nothing was recorded" in str(caught.value)
-    assert len(httpserver.log) == 2
+    assert len(log_of(httpserver)) == 2
 
 
 def test_what_the_model_said_is_shown_to_it(httpserver, serve, make_model):
@@ -351,13 +361,24 @@ def test_a_request_too_long_for_the_model_is_not_repaired(httpserver, serve, mak
     url = serve(ok("", stop_reason="model_context_window_exceeded"))
     with pytest.raises(ModelFailed, match="does not fit the model's context"):
         make_model(url).ask(ask_for())
-    assert len(httpserver.log) == 1
+    assert len(log_of(httpserver)) == 1
 
 
-def test_a_refused_repair_by_the_server_names_both(serve, make_model):
-    url = serve(ok("prose"), (400, error_body(text="tools are not supported"), {}))
+def test_a_server_that_refuses_a_forced_tool_is_asked_without_it(httpserver, serve, make_model):
+    url = serve(ok("prose"), (400, error_body(text="forced tool use is not supported"), {}), ok(GOOD))
+    exchange = make_model(url).ask(ask_for())
+    _, by_tool, plain = sent(httpserver)
+    assert "tools" in by_tool
+    assert "tools" not in plain
+    assert "one JSON object and nothing else" in plain["messages"][-1]["content"]
+    call = RecordedExchange.model_validate_json(exchange.record).calls[1]
+    assert "forced tool use is not supported" in call.failed_tries[0]
+
+
+def test_a_repair_that_is_turned_away_twice_is_the_end(serve, make_model):
+    no = (400, error_body(text="tools are not supported"), {})
     with pytest.raises(ModelFailed, match="tools are not supported"):
-        make_model(url).ask(ask_for())
+        make_model(serve(ok("prose"), no, no)).ask(ask_for())
 
 
 # --------------------------------------------------- not the protocol at all
@@ -388,7 +409,7 @@ def test_what_is_no_reply_is_said_and_not_recorded(httpserver, serve, make_model
     with pytest.raises(ModelFailed, match="answered with something else than a reply: ") as caught:
         make_model(url).ask(ask_for())
     assert says in str(caught.value)
-    assert len(httpserver.log) == 1
+    assert len(log_of(httpserver)) == 1
 
 
 def test_unknown_blocks_and_missing_usage_are_borne(serve, make_model):
@@ -400,14 +421,14 @@ def test_unknown_blocks_and_missing_usage_are_borne(serve, make_model):
     ]
     url = serve(ok(content, usage={}, stop_reason=None))
     exchange = make_model(url).ask(ask_for())
-    assert exchange.tokens == Tokens()
+    assert exchange.spent.tokens == Tokens()
 
 
 def test_an_oversize_reply_is_cut_off(httpserver, serve, make_model):
     url = serve(ok(GOOD + " " * 100_000))
     with pytest.raises(ModelFailed, match="larger than 50000 bytes"):
         make_model(url, reply_bytes=50_000).ask(ask_for())
-    assert len(httpserver.log) == 1
+    assert len(log_of(httpserver)) == 1
 
 
 def test_a_dribbling_server_is_cut_off(httpserver, make_model):
@@ -420,9 +441,9 @@ def test_a_dribbling_server_is_cut_off(httpserver, make_model):
         return Response(drops(), 200, {"content-type": "application/json"})
 
     httpserver.expect_request("/v1/messages").respond_with_handler(dribble)
-    with pytest.raises(ModelFailed, match="not whole after 20 s"):
+    with pytest.raises(ModelFailed, match="not whole in the time"):
         make_model(httpserver.url_for(""), clock_step=1.0, total_seconds=20).ask(ask_for())
-    assert len(httpserver.log) == 1
+    assert len(log_of(httpserver)) == 1
 
 
 def test_a_stalled_server_times_out(httpserver, make_model):

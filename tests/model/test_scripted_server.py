@@ -11,7 +11,7 @@ from autoresearch.exchanges import reparse
 from autoresearch.ports import Request
 from autoresearch.prompts import load_prompt, render
 from autoresearch.replies import IdeasReply, ReportReply, schema_notes
-from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, error_reply
+from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, error_reply, prompt_of
 
 ASK = Request(step="writeup", system="S", prompt="P", reply_type=ReportReply)
 
@@ -23,14 +23,14 @@ def test_replies_in_order_and_the_bodies_kept(make_model, replies):
         assert model.ask(ASK).reply.title == "A shift shows"
         exchange = model.ask(ASK)
         assert (exchange.reply.title, exchange.model) == ("Again", "scripted")
-        assert [body["messages"][0]["content"] for body in server.requests] == ["P", "P"]
+        assert [prompt_of(body) for body in server.requests] == ["P", "P"]
         with pytest.raises(ModelFailed, match="the script has 2 replies, this is request 3"):
             model.ask(ASK)
 
 
 def test_a_function_sees_the_request(make_model, replies):
     def script(body):
-        return {**replies["writeup"], "abstract": body["messages"][0]["content"]}
+        return {**replies["writeup"], "abstract": prompt_of(body)}
 
     with ScriptedMessagesServer(script) as server:
         assert make_model(server.base_url).ask(ASK).reply.abstract == "P"
@@ -124,6 +124,6 @@ def test_a_shipped_prompt_goes_out_with_the_reason_of_a_rejection(make_model, re
     request = Request(step="ideate", system="S", prompt=render(prompt.text, context), reply_type=IdeasReply)
     with ScriptedMessagesServer([replies["ideate"]]) as server:
         exchange = make_model(server.base_url).ask(request)
-    assert "The negative control is missing." in server.requests[0]["messages"][0]["content"]
+    assert "The negative control is missing." in prompt_of(server.requests[0])
     assert exchange.reply.to_body().chosen == "shift"
     assert reparse(exchange.record, request) == exchange

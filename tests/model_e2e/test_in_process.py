@@ -13,7 +13,7 @@ from autoresearch.errors import InvalidInput, ModelFailed, Pending
 from autoresearch.proposal import parse_proposal
 from autoresearch.records import Settings
 from autoresearch.testing import FakeSandbox
-from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply
+from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, prompt_of
 from autoresearch.testing_project import STILL, drive, make_project
 from autoresearch.verify import verify
 
@@ -54,7 +54,7 @@ class Study:
         return AnthropicModel(
             "scripted",
             base_url=self.server.base_url,
-            api_key="k",
+            environ={"ANTHROPIC_API_KEY": "k"},
             clock=STILL,
             sleep=lambda _: None,
             jitter=lambda: 0.5,
@@ -64,7 +64,7 @@ class Study:
         return [asked(body) for body in self.server.requests]
 
     def prompts(self, *place):
-        return [body["messages"][0]["content"] for body in self.server.requests if asked(body) == place]
+        return [prompt_of(body) for body in self.server.requests if asked(body) == place]
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_reply_in_the_journal_is_used_and_then_dropped(study, kind):
         course.go([], dying)
     dying.close()
     journal = course.ledger.root / ".git" / "autoresearch" / "journal"
-    assert [path.name[:5] for path in journal.iterdir()] == ["reply"]
+    assert sorted(path.name[:5] for path in journal.iterdir()) == ["reply", "spend"]
     before = course.asked()
     with pytest.raises(Pending):
         course.go([])

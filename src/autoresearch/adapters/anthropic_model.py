@@ -1,65 +1,67 @@
 """A model behind the Messages protocol, through the official SDK.
 
-One question is one call and at most one repair. The SDK's own retries are off:
-a call is tried `CallLimits.tries` times, within one deadline, and only after
-failures that another try can mend. Prices are not shipped, so every cost is
-`unknown`; tokens are counted.
+The SDK's own retries are off: a call is tried `WireLimits.tries` times, within one deadline,
+and only after failures that another try can mend. Every try is reserved in the budget first.
+Replies are streamed, so that a person sees that something comes; a server that does not
+stream is understood too.
 """
 
 import email.utils
 import json
 import math
 import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from autoresearch.errors import BackEndMissing, ModelFailed
-from autoresearch.exchanges import (
-    REPLY_TOOL,
-    Call,
-    MessageReply,
-    Problem,
-    RecordedExchange,
-    prompt_digest,
-    read_reply,
-    total_tokens,
+from autoresearch.asking import Answered, Repair, clean, converse
+from autoresearch.errors import BackEndMissing, ModelFailed, ModelOutcome
+from autoresearch.exchanges import REPLY_TOOL, Call, MessageReply
+from autoresearch.message_stream import (
+    CHARACTERS_PER_TOKEN,
+    BrokenOff,
+    NotAReply,
+    StreamedError,
+    assemble,
+    parse_json,
 )
-from autoresearch.ports import Clock, Exchange, Request, Sleep
-from autoresearch.records import clip, first_problem
+from autoresearch.ports import Account, Clock, Exchange, Request, Sleep
+from autoresearch.prompts import stable_and_rest
+from autoresearch.records import ModelOptions, first_problem
 
 if TYPE_CHECKING:
     import anthropic
     import httpx2
-    from anthropic import CallNext
 
 T = TypeVar("T", bound=BaseModel)
 
 PROVIDER_URL = "https://api.anthropic.com"
 RETRIED = (408, 409, 429)
 """Of the 4xx; every 5xx is retried too."""
+RETRIED_IN_A_STREAM = ("overloaded_error", "rate_limit_error", "api_error", "timeout_error")
 NEVER_RETRIED = "enforced_spend_limit_reached"
 """An error code that comes as 429 and that waiting does not mend."""
-SECRET_LENGTH = 16
-"""Characters from which on a key is looked for in what is recorded or shown."""
+CREDENTIAL_HEADERS = ("authorization", "x-api-key")
+_TOO_LONG = re.compile(r"prompt is too long|context (?:length|window|size)|too many tokens", re.IGNORECASE)
+_BYTES_PER_TOKEN = 3
+"""An estimate on the safe side, for servers that do not count."""
 
 
 @dataclass(frozen=True)
-class CallLimits:
-    """Bounds of one call. A reply comes in one piece, so reading waits as long as writing takes."""
+class WireLimits:
+    """Bounds of one call; how long it may take and say is the budget's."""
 
-    max_tokens: int = 16_000
     connect_seconds: float = 10
-    read_seconds: float = 600
-    """Without a byte."""
-    total_seconds: float = 1200
-    """The whole call, its tries and waits included."""
+    read_seconds: float = 180
+    """Without a byte. Servers that stream send a sign of life while the model thinks."""
+    count_seconds: float = 15
+    """For counting a request's tokens, which is a convenience."""
     reply_bytes: int = 8_000_000
-    tries: int = 3
+    tries: int = 4
     longest_wait: float = 60
     """A server that asks for more is not waited for."""
 
@@ -68,6 +70,10 @@ def key_from(environ: Mapping[str, str]) -> str | None:
     """The credential, from ANTHROPIC_API_KEY or else ANTHROPIC_AUTH_TOKEN. Both go out as a bearer token."""
     found = (environ.get(name, "").strip() for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
     return next((key for key in found if key), None)
+
+
+def no_progress(tokens: int, seconds: float) -> None:
+    """Nobody is watching."""
 
 
 class AnthropicModel:
@@ -82,183 +88,289 @@ class AnthropicModel:
         model: str,
         *,
         base_url: str,
-        api_key: str | None,
+        environ: Mapping[str, str],
         clock: Clock,
         sleep: Sleep,
         jitter: Callable[[], float],
-        limits: CallLimits | None = None,
+        options: ModelOptions | None = None,
+        limits: WireLimits | None = None,
+        on_progress: Callable[[int, float], None] = no_progress,
     ) -> None:
         self._model = model
-        self._base_url = base_url or PROVIDER_URL
-        self._key = api_key
+        self._options = options or ModelOptions()
+        self._base_url = self._options.base_url or base_url or PROVIDER_URL
+        self._environ = environ
+        self._key = key_from(environ)
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
-        self._limits = limits or CallLimits()
+        self._limits = limits or WireLimits()
+        self._on_progress = on_progress
+        self._context: ssl.SSLContext | None = None
+        self._counts = True
+        """Until the server is seen not to."""
 
     @property
     def name(self) -> str:
         return self._model
 
-    def require_credential(self) -> str:
-        """The key. Raises BackEndMissing, so that nothing starts that could not go on."""
-        if not self._key:
+    @property
+    def secrets(self) -> Sequence[str]:
+        named = [
+            self._environ.get(value[1:], "") for value in self._options.headers.values() if value[:1] == "$"
+        ]
+        return [secret for secret in (self._key or "", *named) if secret]
+
+    def require_credential(self) -> None:
+        """Raises BackEndMissing, so that nothing starts that could not go on."""
+        headers = self._headers()
+        if self._key is None and not any(name.lower() in CREDENTIAL_HEADERS for name in headers):
             raise BackEndMissing(
                 f"no credential for anthropic:{self._model}: neither ANTHROPIC_API_KEY nor ANTHROPIC_AUTH_TOKEN"
                 " is set\nexport ANTHROPIC_API_KEY=… (any text for a local server that asks for none), or set"
                 ' model = "none" in autoresearch.toml'
             )
-        if not re.fullmatch(r"[\x21-\x7e]+", self._key):
+        if self._key is not None and not re.fullmatch(r"[\x21-\x7e]+", self._key):
             raise BackEndMissing(
                 f"the credential for anthropic:{self._model} cannot be one: it holds white space or characters"
                 " beyond ASCII\nset ANTHROPIC_API_KEY again"
             )
-        return self._key
+        for name, value in headers.items():
+            if not re.fullmatch(r"[\x20-\x7e]+", value):
+                raise BackEndMissing(
+                    f"the header {name} of anthropic:{self._model} holds characters beyond ASCII"
+                )
 
-    def ask(self, request: Request[T]) -> Exchange[T]:
-        """Raises ModelFailed saying what happened if no valid reply came, also after one repair."""
+    def ask(self, request: Request[T], account: Account) -> Exchange[T]:
         self.require_credential()
-        body = self._first_body(request)
-        calls: list[_Answered] = []
-        call = self._call(body, request)
-        reply = read_reply(call.reply, request.reply_type)
-        if isinstance(reply, Problem) and reply.kind != "overlong":
-            calls.append(call.refused_for(reply))
-            body = _repair_body(body, call.reply, reply, request.reply_type)
-            call = self._call(body, request)
-            reply = read_reply(call.reply, request.reply_type)
-        if isinstance(reply, Problem):
-            raise self._no_valid_reply(request, reply, repaired=bool(calls))
-        exchange = self._record(request, reply, [*calls, call])
-        if self._secret and self._secret.encode() in exchange.record:
-            raise ModelFailed(
-                f"the exchange of step {request.step} holds the API key itself; it was not recorded\n"
-                "take the key out of the proposal or the notes it came from"
-            )
-        return exchange
+        return converse(self, request, account)
 
-    def _record(self, request: Request[T], reply: T, calls: "list[_Answered]") -> Exchange[T]:
-        tokens = total_tokens([call.reply for call in calls])
-        recorded = RecordedExchange(
-            step=request.step,
-            model=calls[-1].reply.model,
-            prompt_sha256=prompt_digest(request),
-            calls=[call.record for call in calls],
-            tokens=tokens,
-            cost_usd="unknown",
-            parsed=reply.model_dump(mode="json", by_alias=True),
-        )
-        return Exchange(
-            reply=reply,
-            model=recorded.model,
-            tokens=tokens,
-            cost_usd=recorded.cost_usd,
-            record=recorded.to_bytes(),
-        )
-
-    def _no_valid_reply(self, request: Request[Any], problem: Problem, *, repaired: bool) -> ModelFailed:
-        twice = ", also after one repair" if repaired else ""
-        detail = self._clean(problem.detail, 600)
-        return ModelFailed(
-            f"{self._model} gave no valid reply for step {request.step}{twice}: {problem.kind}: {detail}\n"
-            "nothing was recorded; `autoresearch run` asks again"
-        )
-
-    # ------------------------------------------------------------- one call
-
-    def _first_body(self, request: Request[Any]) -> dict[str, Any]:
-        """Arguments of `messages.parse`. The system text is the prefix that every step shares."""
-        system = {"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}
-        return {
-            "model": self._model,
-            "max_tokens": self._limits.max_tokens,
-            "system": [system],
-            "messages": [{"role": "user", "content": request.prompt}],
-        }
-
-    def _call(self, body: Mapping[str, Any], request: Request[Any]) -> "_Answered":
-        """One request, tried until it is answered. Raises ModelFailed."""
+    def call(self, request: Request[Any], repair: Repair | None, account: Account) -> Answered:
+        """One request, tried until it is answered."""
+        by_tool = repair is not None and repair.needs_form
+        body = self._body(request, repair, account, by_tool=by_tool)
+        tokens = self._input_tokens(body)
         started = self._clock.now()
-        deadline = self._clock.monotonic() + self._limits.total_seconds
+        deadline: float | None = None
         failed: list[str] = []
         while True:
+            allowed = account.reserve(tokens)
+            now = self._clock.monotonic()
+            deadline = now + allowed if deadline is None else min(deadline, now + allowed)
             seen = _Seen()
-            failure = self._try(body, request, seen, deadline)
-            if failure is None:
+            failure = self._try(body, seen, deadline)
+            took = self._clock.monotonic() - now
+            if failure is None and seen.reply is not None:
+                account.settle(seen.reply.usage, took)
                 return seen.answered(started, self._clock.now(), failed)
+            failure = failure or _Failure("the SDK returned without a reply", "dead")
+            account.keep(took) if failure.may_be_billed else account.settle(None, took)
+            if failure.status == 400 and by_tool:
+                # Newer models refuse a forced tool. The question can be put without it.
+                by_tool = False
+                body = self._body(request, repair, account, by_tool=False)
+                failed.append(failure.what)
+                continue
             failed.append(failure.what)
             wait = self._wait(failure, len(failed))
             if len(failed) >= self._limits.tries or wait is None:
                 raise self._failed(request, failed, failure)
             if self._clock.monotonic() + wait >= deadline:
-                raise self._failed(request, failed, _Failure(f"{self._limits.total_seconds:g} s are over"))
+                raise self._failed(request, failed, _Failure(f"{allowed:g} s are over", "too slow"))
             self._sleep(wait)
 
-    def _try(
-        self, body: Mapping[str, Any], request: Request[Any], seen: "_Seen", deadline: float
-    ) -> "_Failure | None":
+    # -------------------------------------------------------------- the request
+
+    def _body(
+        self, request: Request[Any], repair: Repair | None, account: Account, *, by_tool: bool
+    ) -> dict[str, Any]:
+        """What every step shares comes first, and what changes last, so that a server can cache the prefix."""
+        body: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": account.call.output_tokens,
+            "system": [{"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}],
+            "messages": [{"role": "user", "content": _pieces(request.prompt)}],
+        }
+        if repair is not None:
+            said = [{"role": "assistant", "content": repair.said}] if repair.said else []
+            body["messages"] += [*said, {"role": "user", "content": repair.words(by_tool=by_tool)}]
+        output: dict[str, Any] = {"effort": self._options.effort} if self._options.effort else {}
+        schema = _schema(request.reply_type)
+        if by_tool:
+            body["tools"] = [
+                {
+                    "name": REPLY_TOOL,
+                    "description": "The answer, in the fields asked for.",
+                    "input_schema": schema,
+                }
+            ]
+            body["tool_choice"] = {"type": "tool", "name": REPLY_TOOL}
+        else:
+            output["format"] = {"type": "json_schema", "schema": schema}
+            if self._options.thinking:  # a forced tool and thinking exclude each other
+                body["thinking"] = {"type": self._options.thinking}
+        return body | ({"output_config": output} if output else {})
+
+    def _input_tokens(self, body: Mapping[str, Any]) -> int:
+        """As the server counts them, where it does; else an estimate on the safe side."""
+        import anthropic
+        import httpx2
+
+        if self._counts:
+            counted = {name: value for name, value in body.items() if name != "max_tokens"}
+            try:
+                seconds = self._limits.count_seconds
+                with self._client(seconds, self._clock.monotonic() + seconds) as client:
+                    found = client.messages.count_tokens(**counted)
+                if isinstance(found.input_tokens, int) and 0 <= found.input_tokens < 10**9:
+                    return found.input_tokens
+            except (anthropic.AnthropicError, httpx2.HTTPError, _CutOffError, ValueError):
+                pass  # the message itself is about to show what is wrong with the server, if anything is
+            self._counts = False
+        return math.ceil(len(json.dumps(body, ensure_ascii=False).encode()) / _BYTES_PER_TOKEN)
+
+    def _try(self, body: Mapping[str, Any], seen: "_Seen", deadline: float) -> "_Failure | None":
         """Send once. What came back is in `seen`; None means that it is a reply of the protocol."""
         import anthropic
+        import httpx2
 
         try:
-            with self._client(seen, deadline) as client, warnings.catch_warnings():
-                # the SDK wonders at blocks it does not know; `read_reply` passes over them
-                warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
-                if "tools" in body:
-                    client.messages.create(**body)
-                else:
-                    client.messages.parse(**body, output_format=request.reply_type)
-        except ValidationError:
-            pass  # the text is not a valid `reply_type`: `read_reply` reads the same bytes and says why
+            with (
+                self._client(self._limits.read_seconds, deadline) as client,
+                client.messages.with_streaming_response.create(**body, stream=True) as response,
+            ):
+                self._take(response.http_response, seen)
         except anthropic.APIStatusError as error:
             return self._status_failure(error)
-        except anthropic.APITimeoutError as error:
+        except StreamedError as error:
+            return self._streamed_failure(error)
+        except (anthropic.APIConnectionError, httpx2.HTTPError, _CutOffError, BrokenOff) as error:
+            return self._connection_failure(error)
+        except (NotAReply, ValidationError, ValueError) as error:
             return _Failure(
-                f"no answer from {self._base_url}: {self._clean(str(error.__cause__))}", retry=True
-            )
-        except anthropic.APIConnectionError as error:
-            cause = error.__cause__
-            if isinstance(cause, _CutOffError):
-                return _Failure(str(cause))
-            return _Failure(
-                f"no connection to {self._base_url}: {self._clean(str(cause or error))}", retry=True
-            )
-        except _NotAReplyError as error:
-            return _Failure(
-                f"{self._base_url} answered with something else than a reply: {self._clean(str(error))}"
+                f"{self._base_url} answered with something else than a reply: {self._clean(first_problem(error))}",
+                "not the protocol",
+                may_be_billed=True,
             )
         return None
 
-    def _client(self, seen: "_Seen", deadline: float) -> "anthropic.Anthropic":
+    def _take(self, http: "httpx2.Response", seen: "_Seen") -> None:
+        import anthropic
+
+        seen.request = json.loads(http.request.content)
+        seen.request_id = self._clean(http.headers.get("request-id", ""), 200) or None
+        if http.headers.get("content-type", "").startswith("text/event-stream"):
+            began = self._clock.monotonic()
+            stream = assemble(anthropic.Stream.raw_events(http))
+            try:
+                while True:
+                    characters = next(stream)
+                    self._on_progress(characters // CHARACTERS_PER_TOKEN, self._clock.monotonic() - began)
+            except StopIteration as stop:
+                raw = stop.value
+        else:
+            raw = parse_json(http.read())
+        seen.reply = MessageReply.model_validate(raw)
+        seen.raw = raw
+
+    def _client(self, idle_seconds: float, deadline: float) -> "anthropic.Anthropic":
         import anthropic
         import httpx2
 
         limits = self._limits
-        seconds = httpx2.Timeout(limits.read_seconds, connect=limits.connect_seconds)
+        seconds = httpx2.Timeout(idle_seconds, connect=min(limits.connect_seconds, idle_seconds))
 
         def bound(response: "httpx2.Response") -> None:
             chunks = _bounded(response.stream, self._clock, deadline, limits)
             response.stream = _stream(chunks, response.stream)
 
+        headers: dict[str, Any] = dict(self._headers())
+        if self._key is None:
+            # The SDK wants a key and would send it; the headers carry the credential instead.
+            headers = {"Authorization": anthropic.Omit(), **headers}
         return anthropic.Anthropic(
-            api_key=self.require_credential(),
+            api_key=self._key or "-",
             base_url=self._base_url,
             timeout=seconds,
             max_retries=0,
-            middleware=[seen.watch],
+            default_headers=headers,
             open_telemetry=False,
-            http_client=anthropic.DefaultHttpxClient(timeout=seconds, event_hooks={"response": [bound]}),
+            http_client=anthropic.DefaultHttpxClient(
+                timeout=seconds,
+                event_hooks={"response": [bound]},
+                verify=self._tls(),
+                follow_redirects=False,  # nobody but the settings decides where the key goes
+            ),
         )
+
+    def _tls(self) -> "ssl.SSLContext | bool":
+        """Made once: it reads every certificate authority of the machine. Plain HTTP needs none."""
+        import httpx2
+
+        if self._context is None and self._base_url.startswith("https:"):
+            self._context = httpx2.create_ssl_context()
+        return self._context or False
+
+    def _headers(self) -> dict[str, str]:
+        """Raises BackEndMissing for a variable that is not set."""
+        found = {}
+        for name, value in self._options.headers.items():
+            if value.startswith("$"):
+                value = self._environ.get(value[1:], "").strip()  # noqa: PLW2901 - the same value, looked up
+                if not value:
+                    raise BackEndMissing(
+                        f"the header {name} of anthropic:{self._model} is to come from"
+                        f" {self._options.headers[name][1:]}, which is not set\n"
+                        f"export {self._options.headers[name][1:]}=…"
+                    )
+            found[name] = value
+        return found
 
     # ------------------------------------------------------- when it fails
 
     def _status_failure(self, error: "anthropic.APIStatusError") -> "_Failure":
         status = error.status_code
-        what = f"{self._base_url} answered {status}: {self._clean(error.api_message or error.message)}"
-        retry = (status in RETRIED or status >= 500) and error.error_code != NEVER_RETRIED
+        said = self._clean(error.api_message or error.message)
         return _Failure(
-            what, retry=retry, status=status, retry_after=_retry_after(error.response.headers, self._clock)
+            f"{self._base_url} answered {status}: {said}",
+            _outcome_of(status, said),
+            retry=(status in RETRIED or status >= 500) and error.error_code != NEVER_RETRIED,
+            status=status,
+            retry_after=_retry_after(error.response.headers, self._clock),
         )
+
+    def _streamed_failure(self, error: StreamedError) -> "_Failure":
+        outcomes: dict[str, ModelOutcome] = {
+            "overloaded_error": "overloaded",
+            "rate_limit_error": "rate-limited",
+            "api_error": "dead",
+            "timeout_error": "dead",
+        }
+        said = self._clean(f"{error.kind}: {error}")
+        return _Failure(
+            f"{self._base_url} broke off its reply: {said}",
+            outcomes.get(error.kind, "context too long" if _TOO_LONG.search(said) else "turned away"),
+            retry=error.kind in RETRIED_IN_A_STREAM,
+            may_be_billed=True,
+        )
+
+    def _connection_failure(self, error: Exception) -> "_Failure":
+        import anthropic
+        import httpx2
+
+        cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) else error
+        said = self._clean(str(cause or error) or type(error).__name__)
+        if isinstance(cause, _CutOffError):
+            return _Failure(said, cause.outcome, may_be_billed=True)
+        if isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout)):
+            return _Failure(f"no connection to {self._base_url}: {said}", "dead", retry=True)
+        if isinstance(cause, httpx2.TimeoutException):
+            return _Failure(
+                f"no answer from {self._base_url}: {said}", "too slow", retry=True, may_be_billed=True
+            )
+        if isinstance(cause, BrokenOff):
+            return _Failure(f"{self._base_url}: {said}", "dead", retry=True, may_be_billed=True)
+        return _Failure(f"no connection to {self._base_url}: {said}", "dead", retry=True, may_be_billed=True)
 
     def _wait(self, failure: "_Failure", tries: int) -> float | None:
         """Seconds before the next try; None: there is none."""
@@ -274,80 +386,44 @@ class AnthropicModel:
         asked = last.retry_after or 0.0
         if asked > self._limits.longest_wait:
             what += f" (it asks to wait {asked:.0f} s)"
-        return ModelFailed(f"step {request.step} got no reply{tries}: {what}\n{_next_step(last.status)}")
+        return ModelFailed(
+            f"step {request.step} got no reply{tries}: {what}\n{_next_step(last)}", last.outcome
+        )
 
     def _clean(self, text: str, width: int = 300) -> str:
-        """A server's words in one printable line, without the key."""
-        line = clip("".join(c if c.isprintable() else " " for c in text), width)
-        return line.replace(self._secret, "[key]") if self._secret else line
-
-    @property
-    def _secret(self) -> str | None:
-        """The key, if it can be told from ordinary words. A local server is often given `none`."""
-        return self._key if self._key and len(self._key) >= SECRET_LENGTH else None
+        return clean(text, self.secrets, width)
 
 
-def _next_step(status: int | None) -> str:
+def _outcome_of(status: int, said: str) -> ModelOutcome:
+    if status == 413 or (400 <= status < 500 and _TOO_LONG.search(said)):
+        return "context too long"
+    if status == 429:
+        return "rate-limited"
+    if status in (503, 529):
+        return "overloaded"
+    return "dead" if status in (408, 409) or status >= 500 else "turned away"
+
+
+def _next_step(failure: "_Failure") -> str:
     nothing = "nothing was recorded; "
-    if status in (401, 403):
+    if failure.status in (401, 403):
         return f"{nothing}check the credential in ANTHROPIC_API_KEY"
-    if status == 404:
+    if failure.status == 404:
         return f"{nothing}check model and base_url in autoresearch.toml"
+    if failure.outcome == "context too long":
+        return f"{nothing}the request does not fit this model: name one with a longer context in autoresearch.toml"
     return f"{nothing}`autoresearch run` asks again"
 
 
-# -------------------------------------------------------------------- repair
-
-
-def _repair_body(
-    body: Mapping[str, Any], reply: MessageReply, problem: Problem, reply_type: type[BaseModel]
-) -> dict[str, Any]:
-    """The question again, with the reply and what is wrong with it.
-
-    A reply that is no JSON at all comes from a server that ignores the schema in the
-    request; there one forced tool carries it.
+def _pieces(prompt: str) -> list[dict[str, Any]]:
+    """The prompt in blocks. Up to two of them end what later steps send again: the first, and the last
+    before what is this step's own.
     """
-    said = reply.text().strip()
-    shown = problem.kind in ("malformed", "invalid") and said
-    turn = [{"role": "assistant", "content": said}] if shown else []
-    repaired = {
-        **body,
-        "messages": [
-            *body["messages"],
-            *turn,
-            {"role": "user", "content": _REPAIRS[problem.kind](problem.detail)},
-        ],
-    }
-    if problem.kind in ("malformed", "empty"):
-        repaired["tools"] = [
-            {
-                "name": REPLY_TOOL,
-                "description": "The answer, in the fields asked for.",
-                "input_schema": _schema(reply_type),
-            }
-        ]
-        repaired["tool_choice"] = {"type": "tool", "name": REPLY_TOOL}
-    return repaired
-
-
-_REPAIRS: dict[str, Callable[[str], str]] = {
-    "invalid": lambda detail: (
-        f"This answer is not valid. What is wrong:\n\n{detail}\n\n"
-        "Give the whole answer again, with these problems mended and nothing else changed."
-    ),
-    "malformed": lambda detail: (
-        f"This answer is not the JSON that was asked for: {detail}\nGive it again by calling the tool `{REPLY_TOOL}`."
-    ),
-    "empty": lambda _: f"The answer was empty. Give it by calling the tool `{REPLY_TOOL}`.",
-    "truncated": lambda _: (
-        "The answer was cut off at the limit of its length. Answer again, whole and in far fewer words."
-    ),
-    "refused": lambda _: (
-        "The answer stopped as a refusal. If the question can be answered in part without what "
-        "you refuse, answer that part in the form asked for; otherwise refuse again."
-    ),
-    "stopped": lambda detail: f"The answer is not whole: {detail}. Give the whole answer again.",
-}
+    *leading, rest = stable_and_rest(prompt)
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in (*leading, rest) if text]
+    for index in {0, len(leading) - 1} if leading else ():
+        blocks[index]["cache_control"] = {"type": "ephemeral"}
+    return blocks
 
 
 def _schema(reply_type: type[BaseModel]) -> dict[str, Any]:
@@ -362,51 +438,33 @@ def _schema(reply_type: type[BaseModel]) -> dict[str, Any]:
 class _CutOffError(Exception):
     """The reply was too slow or too long."""
 
-
-class _NotAReplyError(Exception):
-    """A successful status with a body that the protocol does not know."""
+    def __init__(self, message: str, outcome: ModelOutcome) -> None:
+        super().__init__(message)
+        self.outcome: ModelOutcome = outcome
 
 
 @dataclass(frozen=True)
 class _Failure:
     what: str
+    outcome: ModelOutcome
     retry: bool = False
     status: int | None = None
     retry_after: float | None = None
-
-
-@dataclass(frozen=True)
-class _Answered:
-    reply: MessageReply
-    record: Call
-
-    def refused_for(self, problem: Problem) -> "_Answered":
-        why = f"{problem.kind}: {problem.detail}"
-        return _Answered(self.reply, self.record.model_copy(update={"problem": why}))
+    may_be_billed: bool = False
+    """The server may have worked for it: nobody said that it did not."""
 
 
 @dataclass
 class _Seen:
-    """What went over the wire in one try, taken down before anything is parsed into types."""
+    """What went over the wire in one try."""
 
     request: dict[str, JsonValue] = field(default_factory=dict)
     raw: dict[str, JsonValue] = field(default_factory=dict)
     reply: MessageReply | None = None
     request_id: str | None = None
 
-    def watch(self, request: Any, call_next: "CallNext") -> Any:
-        """SDK middleware: keeps both bodies. Raises _NotAReplyError where the SDK would trip."""
-        response = call_next(request)
-        http = response.http_response
-        if http.is_success:
-            self.request = json.loads(http.request.content)
-            self.raw, self.reply = _parse_body(http.content)
-            self.request_id = clip(response.request_id or "", 200) or None
-        return response
-
-    def answered(self, started: datetime, ended: datetime, failed: list[str]) -> _Answered:
-        if self.reply is None:
-            raise ModelFailed("the SDK returned without a reply; nothing was recorded")
+    def answered(self, started: datetime, ended: datetime, failed: list[str]) -> Answered:
+        assert self.reply is not None
         call = Call(
             started=started,
             ended=ended,
@@ -416,32 +474,18 @@ class _Seen:
             request=self.request,
             reply=self.raw,
         )
-        return _Answered(self.reply, call)
+        return Answered(self.reply, call)
 
 
-def _parse_body(data: bytes) -> tuple[dict[str, JsonValue], MessageReply]:
-    from pydantic_core import from_json
-
-    try:
-        raw = from_json(data, allow_inf_nan=False)
-        reply = MessageReply.model_validate(raw)
-        json.dumps(raw, allow_nan=False)  # 1e999 is read as infinity
-    except ValidationError as error:
-        raise _NotAReplyError(first_problem(error)) from error
-    except ValueError as error:
-        raise _NotAReplyError(f"no JSON: {error}") from error
-    return raw, reply
-
-
-def _bounded(chunks: Any, clock: Clock, deadline: float, limits: CallLimits) -> Iterator[bytes]:
+def _bounded(chunks: Any, clock: Clock, deadline: float, limits: WireLimits) -> Iterator[bytes]:
     """The body, up to its limits: a server that dribbles keeps no time-out of the socket waiting."""
     size = 0
     for chunk in chunks:
         size += len(chunk)
         if size > limits.reply_bytes:
-            raise _CutOffError(f"the reply is larger than {limits.reply_bytes} bytes")
+            raise _CutOffError(f"the reply is larger than {limits.reply_bytes} bytes", "oversize")
         if clock.monotonic() > deadline:
-            raise _CutOffError(f"the reply was not whole after {limits.total_seconds:g} s")
+            raise _CutOffError("the reply was not whole in the time it may take", "too slow")
         yield chunk
 
 

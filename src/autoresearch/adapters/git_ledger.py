@@ -31,6 +31,7 @@ from autoresearch.adapters.git_objects import (
     write_durably,
 )
 from autoresearch.contents import Content, HeldFile, bytes_of
+from autoresearch.credentials import credential_in
 from autoresearch.errors import InvalidInput, LedgerError, Stale
 from autoresearch.layout import (
     NOTES_DIR,
@@ -234,6 +235,8 @@ class GitLedger:
             raise LedgerError(
                 f"{', '.join(sorted(strangers))} is not vouched for by the {record.kind} record"
             )
+        committed = _committed(record, files)
+        _refuse_credentials(committed)
         with self._writing():
             for path, data in files.items():
                 if path in refs and not refs[path].committed:
@@ -246,7 +249,7 @@ class GitLedger:
             payload = replace(parts, tree=tree).payload()
             return with_signature(payload, seal.signature) if seal else payload
 
-        raw = self._commit(_committed(record, files), after, commit_of)
+        raw = self._commit(committed, after, commit_of)
         commit = object_id("commit", raw)
         entry = Entry(record, record.digest, commit, _whole_seconds(when), author, raw)
         self._cached = (commit, [*entries, entry])
@@ -541,6 +544,17 @@ def find_root(start: Path) -> Path:
     raise InvalidInput(
         f"{start} is not in an autoresearch project; make one with: autoresearch start PROPOSAL"
     )
+
+
+def _refuse_credentials(files: Mapping[str, Content]) -> None:
+    """Whatever the source: what is committed once stays in the history, and goes wherever that is pushed."""
+    for path, data in sorted(files.items()):
+        what = credential_in(bytes_of(data))
+        if what is not None:
+            raise LedgerError(
+                f"{path} holds what looks like {what}; nothing was committed\n"
+                "take it out where it comes from, and replace the credential if it was a real one"
+            )
 
 
 def _said(error: git.GitCommandError) -> str:

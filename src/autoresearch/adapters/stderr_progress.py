@@ -11,6 +11,7 @@ from autoresearch.records import Acceptance, Approval, ResourceLimits, Result
 from autoresearch.safe_text import clip, escape
 
 _SPARSE_SECONDS = 10.0
+_LIVE_SECONDS = 0.2
 _SPARSE_SHARE = 0.25
 """Without a terminal a trial line appears after this much time or this share of the trials."""
 _STEP = 13
@@ -62,6 +63,18 @@ class StderrProgress:
         if self._live:
             self._overwrite(f"{'':>7}  {text}")
         elif self._due(state, total):
+            self._print(f"{'':>7}  {text}")
+
+    def replying(self, model: str, tokens: int, seconds: float) -> None:
+        """How much of a reply has come, live, or every 10 s. Its text never reaches the terminal."""
+        now = self._clock.monotonic()
+        if now - self._last_time < (_LIVE_SECONDS if self._live else _SPARSE_SECONDS):
+            return
+        self._last_time = now
+        text = f"{clip(escape(model), 40)} replies: about {tokens} tokens, {duration(seconds)}"
+        if self._live:
+            self._overwrite(f"{'':>7}  {text}")
+        else:
             self._print(f"{'':>7}  {text}")
 
     def say(self, line: str) -> None:

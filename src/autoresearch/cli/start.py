@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from autoresearch import __version__, assets
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.identity import git_identity
-from autoresearch.cli.wiring import CLOCK, open_model
+from autoresearch.cli.wiring import CLOCK, open_model, require_models
 from autoresearch.config import render_settings
 from autoresearch.errors import InvalidInput, LedgerError, Usage
 from autoresearch.layout import IGNORE_FILE, IGNORED, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
@@ -54,14 +54,13 @@ def start_project(
     """Everything is checked, then built aside, then moved into place. Returns the project's folder."""
     text = read_proposal(proposal)
     settings = _settings(choices)
-    model = open_model(choices.model, settings.base_url)
-    if model is None:
+    if open_model(choices.model, settings) is None:
         parsed_title = parse_proposal(text, proposal.name).title
     else:
-        model.require_credential()  # nothing is made that could not go on
         parsed_title = _first_line(text)
     files = _workflow_files(choices.workflow)
     workflow = parse_workflow(files["workflow.yaml"].decode(), "workflow.yaml")
+    require_models(workflow, settings)  # nothing is made that could not go on
     folder = folder.absolute()
     _refuse_place(folder)
     author = author or git_identity(Path.cwd())

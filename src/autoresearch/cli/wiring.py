@@ -11,12 +11,13 @@ from autoresearch.cli.output import say
 from autoresearch.cli.system import SystemClock, SystemEntropy, jitter, sleep
 from autoresearch.errors import BackEndMissing, InvalidInput
 from autoresearch.layout import WORKFLOW_DIR
-from autoresearch.ports import JobState, Model, Progress, ReviewPort, Sandbox
-from autoresearch.records import NO_TIER, Proposal, ResourceLimits, Settings, Tier, body_as
+from autoresearch.ports import JobState, Progress, ReviewPort, Sandbox
+from autoresearch.records import NO_TIER, ModelOptions, Proposal, ResourceLimits, Settings, Tier, body_as
 from autoresearch.workflow import Step, Workflow, parse_workflow
 
 if TYPE_CHECKING:
     from autoresearch.adapters.anthropic_model import AnthropicModel
+    from autoresearch.adapters.command_model import CommandModel
     from autoresearch.adapters.docker_sandbox import DockerSandbox
     from autoresearch.driver import Driver
 
@@ -60,7 +61,8 @@ def build_driver(
 
     def ports_for(name: str, step: Step, settings: Settings) -> StepPorts:
         return StepPorts(
-            model=model_for(name, step, settings),
+            model=model_for(name, step, settings, progress),
+            model_spec=model_spec(name, step, settings),
             prompt=lambda path: project_file(ledger, path),
             prompt_path=step.prompt,
             open_sandbox=open_sandbox,
@@ -87,28 +89,50 @@ def build_driver(
     )
 
 
-def model_for(name: str, step: Step, settings: Settings) -> Model | None:
+def model_for(
+    name: str, step: Step, settings: Settings, progress: Progress | None = None
+) -> "AnthropicModel | CommandModel | None":
     """The model that writes a step; None where the step reads the proposal or applies rules."""
     if step.prompt is None:
         return None
-    return open_model(model_spec(name, step, settings), settings.base_url)
+    return open_model(model_spec(name, step, settings), settings, progress)
 
 
 def model_spec(name: str, step: Step, settings: Settings) -> str:
     return step.model or settings.models.get(name) or settings.model
 
 
-def open_model(spec: str, base_url: str) -> "AnthropicModel | None":
+def open_model(
+    spec: str, settings: Settings, progress: Progress | None = None
+) -> "AnthropicModel | CommandModel | None":
     """Raises InvalidInput for a model nobody knows. It asks for a credential when it is asked."""
-    provider, _, model = spec.partition(":")
+    provider, _, rest = spec.partition(":")
+    options = settings.model_options.get(spec, ModelOptions())
     if spec == "none":
         return None
-    if provider != "anthropic" or not model:
-        raise InvalidInput(f"unknown model {spec!r}; known are: none, anthropic:<model>")
-    from autoresearch.adapters.anthropic_model import AnthropicModel, key_from
+    if provider == "command":
+        from autoresearch.adapters.command_model import CommandModel
+
+        return CommandModel(rest, options=options, environ=os.environ, clock=CLOCK)
+    if provider != "anthropic" or not rest:
+        raise InvalidInput(
+            f"unknown model {spec!r}; known are: none, anthropic:<model>, command:<program and arguments>"
+        )
+    from autoresearch.adapters.anthropic_model import AnthropicModel, no_progress
+
+    def on_progress(tokens: int, seconds: float) -> None:
+        if progress is not None:
+            progress.replying(rest, tokens, seconds)
 
     return AnthropicModel(
-        model, base_url=base_url, api_key=key_from(os.environ), clock=CLOCK, sleep=sleep, jitter=jitter
+        rest,
+        base_url=settings.base_url,
+        options=options,
+        environ=os.environ,
+        clock=CLOCK,
+        sleep=sleep,
+        jitter=jitter,
+        on_progress=on_progress if progress is not None else no_progress,
     )
 
 
@@ -117,6 +141,21 @@ def sandbox_of(ledger: GitLedger) -> Callable[[], Sandbox]:
     from autoresearch.settings_in_force import settings_in_force
 
     return lambda: open_sandbox(settings_in_force(ledger.entries()).isolation)
+
+
+def require_models(workflow: Workflow, settings: Settings) -> None:
+    """Every model that a step may ask can be asked, before anything starts: it is known, has its
+    credential and, under a budget in USD, its price. Raises BackEndMissing or InvalidInput.
+    """
+    from autoresearch.budget import refuse_unknown_price
+    from autoresearch.prices import price_of
+
+    for name, step in workflow.steps.items():
+        model = model_for(name, step, settings)
+        if model is not None:
+            model.require_credential()
+            spec = model_spec(name, step, settings)
+            refuse_unknown_price(settings.budget, price_of(spec, settings), spec)
 
 
 @cache

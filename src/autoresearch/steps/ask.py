@@ -1,15 +1,22 @@
-"""Ask the model for one reply: render the prompt, reuse a stored reply, store before use."""
+"""Ask the model for one reply: render the prompt, reuse a stored reply, store before use.
 
+Between the last byte of a reply and the end of the fsync that stores it lies a window of
+milliseconds: a crash in it loses a reply that was paid for. Its reservation in the budget
+stays, so what it cost is not forgotten, and the model is asked again.
+"""
+
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from autoresearch.budget import SPENDING, Purse
 from autoresearch.errors import InvalidInput, LedgerError, ModelFailed
 from autoresearch.exchanges import reparse
 from autoresearch.layout import STANDARD_STEP
 from autoresearch.ports import Exchange, Request
 from autoresearch.prompts import file_items, records_for, render
-from autoresearch.records import Acceptance, Approval, MadeBy, Result, file_ref
+from autoresearch.records import Acceptance, Approval, MadeBy, Record, Result, Spend, file_ref
 from autoresearch.replies import schema_notes
 from autoresearch.steps.situation import Situation, StepPorts
 
@@ -30,14 +37,22 @@ def ask(at: Situation, ports: StepPorts, reply_type: type[R]) -> tuple[R, MadeBy
     stored = ports.noted(key)
     exchange = _recall(stored, request) if stored else None
     if exchange is None:
-        exchange = ports.model.ask(request)
+        purse = Purse(
+            settings=at.settings,
+            spec=ports.model_spec,
+            step=at.step,
+            cycle=at.cycle,
+            history=at.history,
+            note=ports.note,
+            noted=ports.noted,
+        )
+        exchange = ports.model.ask(request, purse)
         ports.note(key, exchange.record)
     path = f"exchanges/{at.step}.json"
     made_by = MadeBy(
         author="agent",
         model=exchange.model,
-        tokens=exchange.tokens,
-        cost_usd=exchange.cost_usd,
+        **{name: getattr(exchange.spent, name) for name in Spend.model_fields},
         exchanges=[file_ref(path, exchange.record)],
     )
     return exchange.reply, made_by, {path: exchange.record}
@@ -46,6 +61,13 @@ def ask(at: Situation, ports: StepPorts, reply_type: type[R]) -> tuple[R, MadeBy
 def journal_key(at: Situation) -> str:
     """Where the step's reply stands in the journal until its record is committed."""
     return f"reply-{at.cycle}-{at.attempt}-{at.step}"
+
+
+def forget(at: Situation, record: Record, drop: Callable[[str], None]) -> None:
+    """Drop from the journal what `record`, which is committed, holds."""
+    drop(journal_key(at))
+    if record.made_by.exchanges:
+        drop(SPENDING)
 
 
 def _recall(stored: bytes, request: Request[R]) -> Exchange[R] | None:
@@ -64,7 +86,7 @@ def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type:
         "cycle": at.cycle,
         "attempt": at.attempt,
         "proposal": at.proposal_body().text,
-        "records": records_for(STANDARD_STEP[at.kind], seen) + _experiment(at),
+        "records": _with_experiment(records_for(STANDARD_STEP[at.kind], seen), _experiment(at)),
         "feedback": _feedback(at),
         "schema_notes": schema_notes(reply_type),
     }
@@ -74,6 +96,15 @@ def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type:
         prompt=render(ports.prompt(prompt_path), context, name=prompt_path),
         reply_type=reply_type,
     )
+
+
+def _with_experiment(
+    records: list[dict[str, object]], files: list[dict[str, object]]
+) -> list[dict[str, object]]:
+    """The files behind the plan that names them, so that what steps share stands at the beginning."""
+    places = [index + 1 for index, item in enumerate(records) if item["kind"] == "plan"]
+    place = places[-1] if places else len(records)
+    return records[:place] + files + records[place:]
 
 
 def _experiment(at: Situation) -> list[dict[str, object]]:

@@ -1,6 +1,6 @@
 """The author's forecasts, on record before any result exists."""
 
-from autoresearch.records import HUMAN, Forecast, Plan, Prediction
+from autoresearch.records import HUMAN, Forecast, MadeBy, Plan, Prediction
 from autoresearch.replies import prediction_reply
 from autoresearch.steps.ask import ask
 from autoresearch.steps.plan import edited_by_person
@@ -47,4 +47,5 @@ def _carried(at: Situation) -> Draft | None:
     if not same or not isinstance(last.record.body, Prediction):
         return None
     body = Prediction(forecasts=last.record.body.forecasts, carried_from=last.digest)
-    return Draft(body, last.record.made_by.model_copy(update={"exchanges": [], "cost_usd": "0"}))
+    made_by = last.record.made_by
+    return Draft(body, MadeBy(author=made_by.author, model=made_by.model))

@@ -83,6 +83,8 @@ class StepPorts:
 
     model: Model | None
     """None: the step reads the proposal and applies rules."""
+    model_spec: str
+    """What the settings call it, e.g. `anthropic:…`."""
     prompt: Callable[[str], str]
     """A prompt file of the project's workflow, by its path there."""
     prompt_path: str | None

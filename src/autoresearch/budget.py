@@ -8,7 +8,6 @@ record of a model as a part of what that one took.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
@@ -195,16 +194,3 @@ def all_tokens(tokens: Tokens) -> int:
 
 def _known(cost: str) -> Decimal:
     return Decimal(0) if cost == "unknown" else Decimal(cost)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """For a person: what is spent, and the cap on it."""
-
-    cost_usd: str
-    cap_usd: str
-
-
-def standing(history: Sequence[Entry], settings: Settings) -> Standing:
-    costs = [entry.record.made_by.cost_usd for entry in history]
-    return Standing(add_costs(*costs), settings.budget.project.usd)

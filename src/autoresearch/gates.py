@@ -37,6 +37,7 @@ from autoresearch.records import (
     digest_of,
     file_ref,
 )
+from autoresearch.settings_in_force import settings_in_force
 from autoresearch.steps.check import all_forecasts
 from autoresearch.steps.situation import Situation
 
@@ -96,6 +97,7 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer) -> Approval
         model=plan_entry.record.made_by.model if by_model else "none",
         cost_usd=total_cost(at.history),
         expected_trials=plan.trials_per_arm * len(plan.arms),
+        cap_usd=settings_in_force(at.history).budget.project.usd,
     )
 
 

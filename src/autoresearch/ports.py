@@ -395,6 +395,8 @@ class ApprovalView:
     model: str
     cost_usd: str
     expected_trials: int
+    cap_usd: str = "none"
+    """The budget that `cost_usd` counts against."""
 
 
 @dataclass(frozen=True)

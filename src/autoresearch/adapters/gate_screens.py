@@ -284,6 +284,7 @@ def _limits(view: ApprovalView) -> str:
 def _isolation(view: ApprovalView, look: Look) -> list[str]:
     isolation = view.bundle.isolation
     cost = "cost unknown" if view.cost_usd == "unknown" else f"${view.cost_usd} spent"
+    cost += "" if view.cap_usd == "none" else f" of ${view.cap_usd}"
     model = "no model" if view.model == "none" else f"model {view.model}"
     spent = look.line(f"{cost} so far, {model}")
     if isolation.tier == NO_TIER:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from autoresearch import __version__, assets
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.identity import git_identity
-from autoresearch.cli.wiring import CLOCK, open_model, require_models
+from autoresearch.cli.output import say
+from autoresearch.cli.wiring import CLOCK, open_model, require_models, shared_model
 from autoresearch.config import render_settings
 from autoresearch.errors import InvalidInput, LedgerError, Usage
 from autoresearch.layout import IGNORE_FILE, IGNORED, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
@@ -86,6 +87,9 @@ def start_project(
         **{f"{WORKFLOW_DIR}/{path}": data for path, data in files.items()},
     }
     _build_aside(folder, record, committed, author)
+    warning = shared_model(workflow, settings)
+    if warning:
+        say(warning)
     return folder
 
 

@@ -136,6 +136,20 @@ def open_model(
     )
 
 
+def shared_model(workflow: Workflow, settings: Settings) -> str:
+    """The warning that author and critic are one model; empty if they are not."""
+    by_kind = {
+        step.kind: model_spec(name, step, settings) for name, step in workflow.steps.items() if step.prompt
+    }
+    author, critic = by_kind.get("ideas", "none"), by_kind.get("critique", "none")
+    if author == "none" or author != critic:
+        return ""
+    return (
+        f"author and critic are one model, {author}: it may miss what it missed before; another critic"
+        " is named in autoresearch.toml, as critique under [models]"
+    )
+
+
 def sandbox_of(ledger: GitLedger) -> Callable[[], Sandbox]:
     """Opens the tier that the project's settings in force name. Nothing else can choose one."""
     from autoresearch.settings_in_force import settings_in_force

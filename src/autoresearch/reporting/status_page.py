@@ -51,13 +51,20 @@ def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
         state=now.state,
         where=now.sentence + now.pending,
         model=settings_in_force(history).model,
-        cost=total_cost(entry.record.made_by.cost_usd for entry in history),
+        cost=_cost(history),
         records=len(history),
         open_assumptions=_open_assumptions(of_cycle(history, last.cycle)),
         last_decision=_last_decision(history),
         attention=_attention(of_cycle(history, last.cycle)),
         next_command=now.command,
     )
+
+
+def _cost(history: Sequence[Entry]) -> str:
+    """What the records say, and the cap on it, if there is one."""
+    cap = settings_in_force(history).budget.project.usd
+    cost = total_cost(entry.record.made_by.cost_usd for entry in history)
+    return cost if cap == "none" else f"{cost} of {cap} USD"
 
 
 def _open_assumptions(entries: Sequence[Entry]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,8 +26,15 @@ class ScriptedReply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    kind: str = "application/json"
+    """Of `body`."""
     drop: bool = False
     """Reset the connection instead of answering."""
+    cut_after: int | None = None
+    """Reset it after so many bytes of the body."""
+    pause: float = 0
+    """Seconds between the body's pieces of `piece` bytes."""
+    piece: int = 1
 
 
 Scripted = Mapping[str, Any] | str | ScriptedReply
@@ -40,11 +47,15 @@ class ScriptedMessagesServer:
     """Use as a context manager; `base_url` goes into the settings, `requests` holds the bodies received.
 
     A script that is used up answers 400, which no client retries. A request without
-    `Authorization` or `x-api-key` is answered 401. Serves requests one at a time.
+    `Authorization` or `x-api-key` is answered 401. With `counts` it counts a request's tokens
+    when asked, and keeps the answers in `counted`.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, counts: bool = False) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.counts = counts
+        self.counted: list[int] = []
+        self.ending = Event()
         self._script = script
         self._lock = Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -62,6 +73,7 @@ class ScriptedMessagesServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ending.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -102,13 +114,8 @@ def message_of(reply: ScriptedReply, request: Mapping[str, Any], number: int) ->
     tool = request.get("tool_choice", {}).get("name")
     block: dict[str, Any] = {"type": "text", "text": reply.text}
     stop = reply.stop_reason
-    if tool and reply.stop_reason == "end_turn":
-        block = {
-            "type": "tool_use",
-            "id": f"toolu_{SCRIPTED}_{number}",
-            "name": tool,
-            "input": json.loads(reply.text),
-        }
+    if tool and reply.stop_reason == "end_turn" and (given := _json_or_none(reply.text)) is not None:
+        block = {"type": "tool_use", "id": f"toolu_{SCRIPTED}_{number}", "name": tool, "input": given}
         stop = "tool_use"
     return {
         "id": f"msg_{SCRIPTED}_{number}",
@@ -120,6 +127,23 @@ def message_of(reply: ScriptedReply, request: Mapping[str, Any], number: int) ->
         "stop_sequence": None,
         "usage": {"input_tokens": len(json.dumps(request)) // 4, "output_tokens": len(reply.text) // 4},
     }
+
+
+def _json_or_none(text: str) -> Any:
+    """A model that ignores the tool it is to call says something else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def as_stream(message: Mapping[str, Any]) -> bytes:
+    """A message as server-sent events."""
+    events = (
+        f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n"
+        for name, data in stream_events(message)
+    )
+    return "".join(events).encode()
 
 
 def stream_events(message: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -151,7 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))))
-        if self.path.split("?")[0] != "/v1/messages":
+        path = self.path.split("?")[0]
+        if path == "/v1/messages/count_tokens" and self.server.owner.counts:
+            tokens = len(json.dumps(body)) // 4
+            self.server.owner.counted.append(tokens)
+            self._send(ScriptedReply(), json.dumps({"input_tokens": tokens}).encode(), 0)
+        elif path != "/v1/messages":
             self._send(error_reply(404, f"no such path: {self.path}"), b"", 0)
         elif not (self.headers.get("authorization") or self.headers.get("x-api-key")):
             self._send(error_reply(401, "no credential"), b"", 0)
@@ -161,22 +190,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: dict[str, Any]) -> None:
         number, reply = self.server.owner.answer(body)
         if reply.drop:
-            # close with a reset: linger for 0 seconds
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+            self._reset()
             return
         if reply.body is not None:
-            self._send(reply, reply.body, number)
+            self._send(reply, reply.body, number, reply.kind)
             return
         message = message_of(reply, body, number)
         if not body.get("stream"):
             self._send(reply, json.dumps(message).encode(), number)
             return
-        events = "".join(
-            f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n"
-            for name, data in stream_events(message)
-        )
-        self._send(reply, events.encode(), number, "text/event-stream")
+        self._send(reply, as_stream(message), number, "text/event-stream")
 
     def _send(self, reply: ScriptedReply, data: bytes, number: int, kind: str = "application/json") -> None:
         data = data or reply.body or b""
@@ -187,7 +210,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.send_header("request-id", f"req_{SCRIPTED}_{number}")
         self.end_headers()
-        self.wfile.write(data)
+        try:
+            if reply.pause:
+                for start in range(0, len(data), reply.piece):
+                    self.wfile.write(data[start : start + reply.piece])
+                    self.server.owner.ending.wait(reply.pause)
+            else:
+                self.wfile.write(data[: reply.cut_after])
+        except OSError:
+            return  # the client had enough
+        if reply.cut_after is not None:
+            self._reset()
+
+    def _reset(self) -> None:
+        """Close with a reset: linger for 0 seconds."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
     def log_message(self, *_: object) -> None:
         """Say nothing on standard error."""

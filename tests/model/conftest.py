@@ -10,6 +10,7 @@ from autoresearch.adapters.anthropic_model import AnthropicModel, WireLimits, no
 from autoresearch.budget import Purse
 from autoresearch.ports import Exchange, Request
 from autoresearch.records import ModelOptions, Settings
+from autoresearch.replies import ReportReply
 from autoresearch.testing import CONFORMANCE_FILES, FAKE_ISOLATION, approved_job, entry_of
 
 KEY = "sk-test-0123456789-canary"
@@ -223,6 +224,9 @@ def slept() -> list[float]:
 
 class Journal:
     """The ledger's, in memory."""
+
+    project = PROJECT
+    request = Request(step="writeup", system="S", prompt="P", reply_type=ReportReply)
 
     def __init__(self) -> None:
         self.notes: dict[str, bytes] = {}

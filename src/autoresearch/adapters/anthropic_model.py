@@ -281,10 +281,13 @@ class AnthropicModel:
         seconds = httpx2.Timeout(idle_seconds, connect=min(limits.connect_seconds, idle_seconds))
 
         def bound(response: "httpx2.Response") -> None:
+            if response.headers.get("content-encoding", "identity") != "identity":
+                # A few bytes may unpack to any number of them; it was told to send none such.
+                raise _CutOffError(f"{self._base_url} sent a compressed reply", "not the protocol")
             chunks = _bounded(response.stream, self._clock, deadline, limits)
             response.stream = _stream(chunks, response.stream)
 
-        headers: dict[str, Any] = dict(self._headers())
+        headers: dict[str, Any] = {"Accept-Encoding": "identity", **self._headers()}
         if self._key is None:
             # The SDK wants a key and would send it; the headers carry the credential instead.
             headers = {"Authorization": anthropic.Omit(), **headers}

@@ -91,7 +91,7 @@ def why_refused(path: str) -> str | None:
     return None
 
 
-def no_room(into: Path, error: NoRoom) -> SandboxFailed:
+def no_room(into: Path, error: OSError) -> SandboxFailed:
     return SandboxFailed(
         f"the outputs could not be kept in {into}: {(error.strerror or str(error)).lower()}\n"
         "they are still in the sandbox, and nothing was recorded: mend that, then: autoresearch run"

@@ -603,6 +603,15 @@ class ResourceLimits(Frozen):
     processes: Annotated[int, Field(ge=8, le=4096)] = 128
     output_mb: Annotated[int, Field(ge=1, le=100_000)] = 64
 
+    def shared_by(self) -> str:
+        """What to say behind the limits of one worker; nothing where there is only one."""
+        if self.workers == 1:
+            return ""
+        return (
+            f", for each of {self.workers} workers: in all {self.memory_mb * self.workers} MB memory, "
+            f"{self.cpus * self.workers:g} CPUs"
+        )
+
 
 class Decision(Frozen):
     """One row of the decision table."""

@@ -1,9 +1,13 @@
 """The policy of the Docker sandbox: what is asked of the engine, and what must be read back.
 
-Two containers and two volumes a run. The *holder* sleeps and keeps the volumes
-alive; the *run* container executes. `/in` and `/out` are tmpfs volumes, since
-only these have a quota in bytes and files on every storage driver, and their
-content can be read after the run container died.
+A container and two volumes for each worker of a run, and one *holder* for all, which
+sleeps and keeps the volumes alive. `/in` and `/out` are tmpfs volumes, since only these
+have a quota in bytes and files on every storage driver, and their content can be read
+after the container that executed has died. Workers share nothing but the holder, which
+runs nothing of theirs.
+
+All containers start at once, and what executes waits for `/in/.ready`, which comes last
+with its inputs and only when the holder runs. Its time, and the deadline inside, begin there.
 
 Memory: the run container gets `memory_mb + output_mb + SCRATCH_MB`. What lies in
 `/out`, `/tmp` and `/dev/shm` is memory too and counts against it, so `memory_mb`
@@ -23,6 +27,13 @@ from autoresearch.records import ResourceLimits, digest_of
 LABEL = "autoresearch.run"
 SECONDS_LABEL = "autoresearch.seconds"
 PURPOSE_LABEL = "autoresearch.part"
+WORKER_LABEL = "autoresearch.worker"
+WORKERS_LABEL = "autoresearch.workers"
+
+READY = ".ready"
+"""Last of the inputs, made when the trials may begin: its time is when they did."""
+READY_SECONDS = 300
+"""How long a container waits for it before it gives up."""
 
 TMP_MB = 32
 SHM_MB = 32
@@ -57,6 +68,16 @@ MASKED = (
     "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 )  # fmt: skip
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
+
+AWAIT_READY = f"""
+import os, sys, time
+give_up = time.monotonic() + {READY_SECONDS}
+while not os.path.exists("/in/{READY}"):
+    if time.monotonic() > give_up:
+        sys.exit("no input came")
+    time.sleep(0.005)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 FIRST_UID = 0x70000000
 """Start of a range that no distribution, container runtime or systemd hands out; it ends at 2**31."""
@@ -115,8 +136,23 @@ RUNSC = Runtime(
 
 
 @dataclass(frozen=True)
+class Worker:
+    """One of those that share a run's trials."""
+
+    number: int = 0
+    of: int = 1
+
+    def mounted(self, path: str) -> str:
+        """Where the holder has this worker's `/in` or `/out`."""
+        return f"{path}-{self.number}" if self.number else path
+
+
+ONLY = Worker()
+
+
+@dataclass(frozen=True)
 class Names:
-    """What belongs to one run, found again from its id alone."""
+    """What belongs to one worker of a run, found again from the run's id and its number."""
 
     run: str
     holder: str
@@ -130,33 +166,46 @@ class Names:
         return self.uid + 1
 
 
-def names(run_id: str) -> Names:
-    base = f"autoresearch-{run_id}"
-    drawn = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:4], "big") % 2**27
-    return Names(base, f"{base}-holder", f"{base}-in", f"{base}-out", FIRST_UID + 2 * drawn)
+def names(run_id: str, worker: Worker = ONLY) -> Names:
+    run = f"autoresearch-{run_id}"
+    own = f"{run}-w{worker.number}" if worker.number else run
+    drawn = int.from_bytes(hashlib.sha256(own.removeprefix("autoresearch-").encode()).digest()[:4], "big")
+    return Names(own, f"{run}-holder", f"{own}-in", f"{own}-out", FIRST_UID + 2 * (drawn % 2**27))
+
+
+def workers(count: int) -> list[Worker]:
+    return [Worker(number, count) for number in range(count)]
 
 
 def memory_mb(limits: ResourceLimits, runtime: Runtime = RUNC) -> int:
-    """Memory of the run container, its file systems included."""
+    """Memory of one worker's container, its file systems included."""
     return limits.memory_mb + limits.output_mb + SCRATCH_MB + runtime.own_mb
 
 
-def labels(run_id: str, part: str, limits: ResourceLimits) -> dict[str, str]:
-    return {LABEL: run_id, PURPOSE_LABEL: part, SECONDS_LABEL: str(limits.seconds)}
+def labels(run_id: str, part: str, limits: ResourceLimits, worker: Worker) -> dict[str, str]:
+    return {
+        LABEL: run_id,
+        PURPOSE_LABEL: part,
+        SECONDS_LABEL: str(limits.seconds),
+        WORKER_LABEL: str(worker.number),
+        WORKERS_LABEL: str(worker.of),
+    }
 
 
-def input_volume(run_id: str, files: Mapping[str, bytes], limits: ResourceLimits) -> Json:
+def input_volume(
+    run_id: str, files: Mapping[str, bytes], limits: ResourceLimits, worker: Worker = ONLY
+) -> Json:
     """Root's, readable by all; as large as its content, rounded up."""
     megabytes = 1 + sum(-(-len(data) // 4096) * 4096 for data in files.values()) // 2**20
-    inodes = 64 + 8 * len(files)
+    inodes = 64 + 8 * len(files)  # `READY` is one of them
     options = f"size={megabytes}m,nr_inodes={inodes},uid=0,gid=0,mode=0755"
-    return _volume(names(run_id).inputs, options, labels(run_id, "in", limits))
+    return _volume(names(run_id, worker).inputs, options, labels(run_id, "in", limits, worker))
 
 
-def output_volume(run_id: str, limits: ResourceLimits) -> Json:
-    uid = names(run_id).uid
+def output_volume(run_id: str, limits: ResourceLimits, worker: Worker = ONLY) -> Json:
+    uid = names(run_id, worker).uid
     options = f"size={limits.output_mb}m,nr_inodes={MOST_FILES},uid={uid},gid={uid},mode=0700"
-    return _volume(names(run_id).outputs, options, labels(run_id, "out", limits))
+    return _volume(names(run_id, worker).outputs, options, labels(run_id, "out", limits, worker))
 
 
 def _volume(name: str, options: str, own_labels: dict[str, str]) -> Json:
@@ -173,11 +222,14 @@ def run_config(
     *,
     command: tuple[str, ...] = HARNESS_COMMAND,
     runtime: Runtime = RUNC,
+    worker: Worker = ONLY,
 ) -> Json:
-    """The create request of the run container."""
-    own = names(run_id)
+    """The create request of a worker's container."""
+    own = names(run_id, worker)
+    # What waits becomes process 1 of the deadline: there is never another one.
+    wait = ("python3", "-I", "-S", "-B", "-c", AWAIT_READY)
     deadline = (*runtime.deadline, str(limits.seconds + BACKUP_SECONDS))
-    config = _config(image, own.uid, [*deadline, *command], labels(run_id, "run", limits))
+    config = _config(image, own.uid, [*wait, *deadline, *command], labels(run_id, "run", limits, worker))
     config["HostConfig"] = {
         **_host_config(
             seccomp if runtime is RUNC else seccomp_of_gvisor(seccomp),
@@ -196,16 +248,24 @@ def run_config(
     return config
 
 
-def holder_config(run_id: str, image: str, seccomp: str, limits: ResourceLimits) -> Json:
-    """The create request of the holder, which runs nothing but `sleep`."""
+def holder_config(run_id: str, image: str, seccomp: str, limits: ResourceLimits, count: int = 1) -> Json:
+    """The create request of the holder, which runs nothing but `sleep`, for `count` workers."""
     own = names(run_id)
     command = ["sleep", str(limits.seconds + HOLDER_SPARE_SECONDS)]
-    config = _config(image, own.holder_uid, command, labels(run_id, "holder", limits))
+    config = _config(image, own.holder_uid, command, labels(run_id, "holder", limits, Worker(of=count)))
+    mounts = [
+        _mount(volume, worker.mounted(path), read_only=False)
+        for worker in workers(count)
+        for volume, path in (
+            (names(run_id, worker).inputs, "/in"),
+            (names(run_id, worker).outputs, "/out"),
+        )
+    ]
     config["HostConfig"] = {
         **_host_config(seccomp, HOLDER_MB, 8, 0.1),
         "Ulimits": _ulimits(0),
         "Tmpfs": {"/dev/shm": _scratch(1, own.holder_uid)},  # noqa: S108
-        "Mounts": [_mount(own.inputs, "/in", read_only=False), _mount(own.outputs, "/out", read_only=False)],
+        "Mounts": mounts,
     }
     return config
 
@@ -294,7 +354,7 @@ def digest(seccomp: bytes, runtime: Runtime = RUNC) -> str:
     return digest_of(
         {
             "run": run_config("reference", "-", "{}", limits, runtime=runtime),
-            "holder": holder_config("reference", "-", "-", limits),
+            "holder": holder_config("reference", "-", "-", limits, count=2),
             "in": input_volume("reference", {}, limits),
             "out": output_volume("reference", limits),
             "seccomp": json.loads(seccomp if runtime is RUNC else seccomp_of_gvisor(seccomp.decode())),

@@ -1,21 +1,19 @@
 """Runs a job in a hardened Docker container of its own."""
 
-import io
 import json
-import tarfile
 import time
-from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import docker.errors
-import requests
 
 from autoresearch import assets, door, jobs
 from autoresearch.adapters import docker_policy as policy
 from autoresearch.adapters import engine, gvisor
+from autoresearch.adapters.docker_launch import NO_ANSWER, Launch, NameTaken, engine_errors, remove_all
 from autoresearch.adapters.docker_outputs import read_outputs
 from autoresearch.adapters.docker_watch import Watch, moment
 from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
@@ -24,13 +22,29 @@ from autoresearch.records import HostFacts, Isolation, ResourceLimits, sha256
 
 TESTED_ARCHITECTURES = ("x86_64", "amd64", "aarch64", "arm64")
 """Those that the seccomp profile names."""
-NO_ANSWER = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
 KILLED = 137
 """Exit code of a process that SIGKILL ended, its own deadline's included."""
 
 
-class NameTaken(SandboxFailed):
-    """Another process started this very run."""
+@dataclass(frozen=True)
+class _Worker:
+    """A worker's container that was let begin and whose outputs still exist."""
+
+    name: str
+    state: Mapping[str, Any]
+    """As `inspect` reports it."""
+    began: datetime
+    seconds: int
+    """Its limit."""
+
+    @property
+    def runs(self) -> bool:
+        return bool(self.state["Running"])
+
+    @property
+    def elapsed(self) -> float:
+        ended = datetime.now(UTC) if self.runs else moment(self.state["FinishedAt"])
+        return max(0.0, (ended - self.began).total_seconds()) if ended else 0.0
 
 
 class DockerSandbox:
@@ -55,11 +69,14 @@ class DockerSandbox:
         self._policy_sha256 = policy.digest(seccomp, runtime)
         self._shipped = shipped
         self._client = client
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, dict[int, Watch]] = {}
+        """Run id → worker → its watch."""
+        self._environment: list[str] | None = None
 
     def isolation(self) -> Isolation:
         try:
-            version, info = self._engine().version(), self._engine().info()
+            version = self._engine().version()
+            info = self._engine().info() if self._runtime is policy.RUNSC else {}
         except NO_ANSWER as error:
             raise BackEndMissing(
                 f"no Docker engine answers: {engine.reason(error)}\n{engine.mend()}"
@@ -86,17 +103,20 @@ class DockerSandbox:
         with engine_errors("read the machine's size"):
             info = self._engine().info()
         cpus, megabytes = info["NCPU"], info["MemTotal"] // 2**20
-        if limits.cpus > cpus:
-            raise InvalidInput(f"limits.cpus is {limits.cpus:g}, but this machine has {cpus}")
-        if policy.memory_mb(limits, self._runtime) > megabytes:
+        each = "" if limits.workers == 1 else f" for each of {limits.workers} workers"
+        if limits.cpus * limits.workers > cpus:
+            raise InvalidInput(f"limits.cpus is {limits.cpus:g}{each}, but this machine has {cpus}")
+        needed = policy.memory_mb(limits, self._runtime) * limits.workers
+        if needed > megabytes:
             raise InvalidInput(
-                f"limits.memory_mb {limits.memory_mb} and output_mb {limits.output_mb} need "
-                f"{policy.memory_mb(limits, self._runtime)} MB with scratch space, but this machine has {megabytes}"
+                f"limits.memory_mb {limits.memory_mb} and output_mb {limits.output_mb}{each} need "
+                f"{needed} MB with scratch space, but this machine has {megabytes}"
             )
 
     def submit(self, job: Job, warrant: Warrant) -> None:
         door.admit(job, warrant, self.isolation(), self._shipped)
-        self._launch(job.run_id, jobs.inputs(job, self._harness), job.limits, policy.HARNESS_COMMAND)
+        inputs = [jobs.inputs(part, self._harness) for part in jobs.shared(job)]
+        self._launch(job.run_id, inputs, job.limits, policy.HARNESS_COMMAND)
 
     def launch_probe(self, run_id: str, what: str, limits: ResourceLimits) -> None:
         """Start the shipped `sandbox/probe.py` as an experiment would be started.
@@ -104,63 +124,52 @@ class DockerSandbox:
         Nobody approves it, so no byte of it can be chosen: it is read here.
         """
         script = (assets.sandbox() / "probe.py").read_bytes()
-        self._launch(run_id, {"probe.py": script}, limits, ("python3", "-I", "-B", "/in/probe.py", what))
+        self._launch(run_id, [{"probe.py": script}], limits, ("python3", "-I", "-B", "/in/probe.py", what))
 
     def poll(self, run_id: str) -> JobState:
         with engine_errors("look after the run"):
-            found = self._find(run_id)
-            if found is None:
+            left = {n: worker for n, worker in enumerate(self._workers(run_id)) if worker is not None}
+            if not left:
                 return JobState("absent")
-            state, seconds = found["State"], int(found["Config"]["Labels"][policy.SECONDS_LABEL])
-            elapsed = _elapsed(state)
-            if not state["Running"]:
-                return JobState("ended", self._trials_done(run_id), elapsed)
-            watch = self._watches.get(run_id) or self._join(run_id, seconds - elapsed)
-        return JobState("running", watch.log.trials_done, elapsed, watch.memory_mb)
+            for number, worker in left.items():
+                if worker.runs and number not in self._watches.get(run_id, {}):
+                    self._join(run_id, number, worker)
+        watches = self._watches.get(run_id, {})
+        memory = [watch.memory_mb for n, watch in watches.items() if n in left and left[n].runs]
+        return JobState(
+            "running" if any(worker.runs for worker in left.values()) else "ended",
+            sum(watch.log.trials_done for watch in watches.values()),
+            max(worker.elapsed for worker in left.values()),
+            sum(mb for mb in memory if mb is not None) if any(memory) else None,
+        )
 
     def cancel(self, run_id: str) -> None:
         with engine_errors("end the run"):
-            try:
-                self._engine().kill(policy.names(run_id).run, "SIGKILL")
-            except docker.errors.APIError as error:
-                if error.status_code not in (404, 409):  # it is gone, or has ended
-                    raise
+            for found in self._list(run_id):
+                if found["Labels"][policy.PURPOSE_LABEL] == "run" and found["State"] == "running":
+                    self._kill(found["Id"])
 
     def collect(self, run_id: str, limits: ResourceLimits, into: Path) -> list[Collected | None]:
         with engine_errors("collect the outputs"):
-            found = self._find(run_id)
-            if found is None or found["State"]["Running"]:
+            workers = self._workers(run_id)
+            if not any(workers) or any(worker is not None and worker.runs for worker in workers):
                 raise SandboxFailed(f"run {run_id} has no outputs to collect: it has not ended, or is gone")
-            watch = self._watches.get(run_id)
-            if watch is not None:
-                watch.finish()
-            chunks, _ = self._engine().get_archive(policy.names(run_id).run, "/out")
-            outputs = read_outputs(chunks, limits, into)
-        log, cut = watch.log.text() if watch is not None else (b"", True)
-        got = Collected(
-            facts=_facts(found["State"], watch, limits, truncated=outputs.truncated),
-            files=outputs.files,
-            log=log,
-            log_truncated=cut or watch is None or watch.late,
-            refused=outputs.refused,
-        )
-        return [got]
+            return [
+                None if worker is None else self._collected(run_id, number, worker, limits, into)
+                for number, worker in enumerate(workers)
+            ]
 
     def remove(self, run_id: str) -> None:
         with engine_errors("remove the run"):
-            watch = self._watches.pop(run_id, None)
-            if watch is not None:
+            for watch in self._watches.pop(run_id, {}).values():
                 watch.close()
-            client, mine = self._engine(), {"label": f"{policy.LABEL}={run_id}"}
-            for container in client.containers(all=True, filters=mine):
-                _gone(lambda found=container: client.remove_container(found["Id"], force=True))
-            for volume in client.volumes(filters=mine).get("Volumes") or []:
-                _gone(lambda found=volume: client.remove_volume(found["Name"]))
+            remove_all(self._engine(), run_id)
 
     def close(self) -> None:
         """Stop watching and let go of the engine. What runs goes on running."""
-        for watch in self._watches.values():
-            watch.close()
+        for watches in self._watches.values():
+            for watch in watches.values():
+                watch.close()
         self._watches.clear()
         if self._client is not None:
             self._client.close()
@@ -169,91 +178,126 @@ class DockerSandbox:
     # ------------------------------------------------------------- inside
 
     def _launch(
-        self, run_id: str, files: Mapping[str, bytes], limits: ResourceLimits, command: tuple[str, ...]
+        self,
+        run_id: str,
+        inputs: Sequence[Mapping[str, bytes]],
+        limits: ResourceLimits,
+        command: tuple[str, ...],
     ) -> None:
-        """Create everything, compare it with the policy, start it; or leave nothing."""
-        client, own = self._engine(), policy.names(run_id)
+        """Start a worker for each of `inputs`; or leave nothing."""
         with engine_errors("prepare the run"):
-            self._refuse_leftovers(run_id)
+            if found := self._list(run_id):
+                name = found[0]["Names"][0].lstrip("/")
+                raise NameTaken(f"run {run_id} exists already as container {name}: it is not started twice")
+        launch = Launch(
+            self._engine(), run_id, self._image, self._image_env(), self._seccomp,
+            limits, self._runtime, command, inputs,
+        )  # fmt: skip
         try:
             with engine_errors("start the run"):
-                self._create_volume(policy.input_volume(run_id, files, limits))
-                self._create_volume(policy.output_volume(run_id, limits))
-                self._create(policy.holder_config(run_id, self._image, self._seccomp, limits), own.holder)
-                client.start(own.holder)
-                client.put_archive(own.holder, "/in", _tar(files))
-                config = policy.run_config(
-                    run_id, self._image, self._seccomp, limits, command=command, runtime=self._runtime
-                )
-                self._create(config, own.run)
-                watch = Watch(client, own.run, late=False)
-                self._watches[run_id] = watch
-                client.start(own.run)
-                watch.started(time.monotonic() + limits.seconds)
+                self._watches[run_id] = launch.start()
         except NameTaken:
             raise  # what stands there belongs to whoever was first
         except BaseException:
             self.remove(run_id)
             raise
 
-    def _refuse_leftovers(self, run_id: str) -> None:
-        mine = {"label": f"{policy.LABEL}={run_id}"}
-        found = self._engine().containers(all=True, filters=mine)
-        if found:
-            name = found[0]["Names"][0].lstrip("/")
-            raise NameTaken(f"run {run_id} exists already as container {name}: it is not started twice")
+    def _list(self, run_id: str) -> list[Any]:
+        found = self._engine().containers(all=True, filters={"label": f"{policy.LABEL}={run_id}"})
+        return list(found)
 
-    def _create_volume(self, asked: policy.Json) -> None:
-        client = self._engine()
-        client.create_volume(asked["Name"], asked["Driver"], asked["DriverOpts"], asked["Labels"])
-        # The engine returns an existing volume of this name without a word.
-        found = client.inspect_volume(asked["Name"])
-        if found["Options"] != asked["DriverOpts"] or found["Labels"] != asked["Labels"]:
-            raise SandboxFailed(f"volume {asked['Name']} exists already with other settings: remove it first")
+    def _workers(self, run_id: str) -> list[_Worker | None]:
+        """What is left of each worker; None: it never began, or its outputs are gone."""
+        found = {
+            (c["Labels"][policy.PURPOSE_LABEL], c["Labels"][policy.WORKER_LABEL]): c
+            for c in self._list(run_id)
+        }
+        if not found:
+            return []
+        holder = found.get(("holder", "0"))
+        held = holder is not None and holder["State"] == "running"
+        count = int(next(iter(found.values()))["Labels"][policy.WORKERS_LABEL])
+        return [
+            self._left_of(run_id, worker, held=held) if ("run", str(worker.number)) in found else None
+            for worker in policy.workers(count)
+        ]
 
-    def _create(self, asked: policy.Json, name: str) -> None:
-        client = self._engine()
+    def _left_of(self, run_id: str, worker: policy.Worker, *, held: bool) -> _Worker | None:
+        name = policy.names(run_id, worker).run
         try:
-            client.create_container_from_config(asked, name)
-        except docker.errors.APIError as error:
-            if error.status_code != 409:
-                raise
-            raise NameTaken(f"a container named {name} exists already: a run is not started twice") from error
-        policy.require_policy(asked, client.inspect_container(name), self._image_env())
-
-    def _find(self, run_id: str) -> Any:
-        """The run container's `inspect`; None unless it was started and its outputs still exist."""
-        client, own = self._engine(), policy.names(run_id)
-        try:
-            found = client.inspect_container(own.run)
-            holder = client.inspect_container(own.holder)
+            found = self._engine().inspect_container(name)
         except docker.errors.NotFound:
             return None
-        # Without the holder the volumes were unmounted when the run ended, and are empty.
-        whole = holder["State"]["Running"] or found["State"]["Running"]
-        return found if whole and moment(found["State"]["StartedAt"]) else None
+        state = found["State"]
+        # Without the holder the volumes were unmounted when the last of the others ended, and are empty.
+        if moment(state["StartedAt"]) is None or not (held or state["Running"]):
+            return None
+        began = self._began(run_id, worker)
+        if began is None:
+            return None
+        return _Worker(name, state, began, int(found["Config"]["Labels"][policy.SECONDS_LABEL]))
 
-    def _join(self, run_id: str, seconds_left: float) -> Watch:
-        """Watch a run that another process started."""
-        watch = Watch(self._engine(), policy.names(run_id).run, late=True)
-        watch.started(time.monotonic() + seconds_left)
-        self._watches[run_id] = watch
-        return watch
+    def _began(self, run_id: str, worker: policy.Worker) -> datetime | None:
+        """When a worker was given its inputs. None: its supervisor died before that, so it never will be."""
+        watch = self._watches.get(run_id, {}).get(worker.number)
+        if watch is not None:
+            return watch.began
+        try:
+            chunks, stat = self._engine().get_archive(policy.names(run_id, worker).run, f"/in/{policy.READY}")
+        except docker.errors.NotFound:
+            return None
+        for _ in chunks:  # to its end, which frees the connection
+            pass
+        return datetime.fromisoformat(stat["mtime"])
 
-    def _trials_done(self, run_id: str) -> int:
-        watch = self._watches.get(run_id)
-        return watch.log.trials_done if watch is not None else 0
+    def _join(self, run_id: str, number: int, worker: _Worker) -> None:
+        """Watch a worker that another process started."""
+        watch = Watch(self._engine(), worker.name, late=True)
+        watch.started(worker.began.timestamp(), time.monotonic() + worker.seconds - worker.elapsed)
+        self._watches.setdefault(run_id, {})[number] = watch
+
+    def _collected(
+        self, run_id: str, number: int, worker: _Worker, limits: ResourceLimits, into: Path
+    ) -> Collected:
+        watch = self._watches.get(run_id, {}).get(number)
+        if watch is not None:
+            watch.finish()
+        own = into / str(number)
+        try:
+            own.mkdir()
+        except OSError as error:
+            raise jobs.no_room(own, error) from error
+        chunks, _ = self._engine().get_archive(worker.name, "/out")
+        outputs = read_outputs(chunks, limits, own)
+        log, cut = watch.log.text() if watch is not None else (b"", True)
+        return Collected(
+            facts=_facts(worker, watch, truncated=outputs.truncated),
+            files=outputs.files,
+            log=log,
+            log_truncated=cut or watch is None or watch.late,
+            refused=outputs.refused,
+        )
+
+    def _kill(self, container: str) -> None:
+        try:
+            self._engine().kill(container, "SIGKILL")
+        except docker.errors.APIError as error:
+            if error.status_code not in (404, 409):  # it is gone, or has ended
+                raise
 
     def _image_env(self) -> list[str]:
-        with engine_errors("find the sandbox image"):
-            try:
-                found = self._engine().inspect_image(self._image)
-            except docker.errors.ImageNotFound as error:
-                raise BackEndMissing(
-                    f"the sandbox image {self._image[:19]} is not on this machine; "
-                    "make it with: autoresearch sandbox build"
-                ) from error
-        return list(found["Config"].get("Env") or [])
+        """The image's environment, which is as fixed as its id. Raises BackEndMissing where it is not there."""
+        if self._environment is None:
+            with engine_errors("find the sandbox image"):
+                try:
+                    found = self._engine().inspect_image(self._image)
+                except docker.errors.ImageNotFound as error:
+                    raise BackEndMissing(
+                        f"the sandbox image {self._image[:19]} is not on this machine; "
+                        "make it with: autoresearch sandbox build"
+                    ) from error
+            self._environment = list(found["Config"].get("Env") or [])
+        return self._environment
 
     def _engine(self) -> Any:
         """The engine's client. Raises BackEndMissing if none answers."""
@@ -262,73 +306,18 @@ class DockerSandbox:
         return self._client
 
 
-@contextmanager
-def engine_errors(what: str) -> Iterator[None]:
-    """Whatever the engine or the way to it does wrong is SandboxFailed."""
-    try:
-        yield
-    except docker.errors.APIError as error:
-        raise SandboxFailed(f"the engine could not {what}: {error.explanation or error}") from error
-    except NO_ANSWER as error:
-        raise SandboxFailed(
-            f"the engine did not answer, so it could not {what}: {engine.reason(error)}"
-        ) from error
-
-
-def _gone(remove: Any) -> None:
-    """Call `remove` until what it removes is not there, for at most ten seconds."""
-    give_up = time.monotonic() + 10
-    while True:
-        try:
-            remove()
-        except docker.errors.APIError as error:
-            if error.status_code == 404:
-                return
-            # 409: somebody else is removing it, or a volume is still held by what was just removed.
-            if error.status_code != 409 or time.monotonic() > give_up:
-                raise
-        else:
-            return
-        time.sleep(0.05)
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    """The inputs as an archive: root's, readable by all, without times."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in jobs.directories(files):
-            tar.addfile(_entry(path, tarfile.DIRTYPE, 0o555, 0))
-        for path, data in sorted(files.items()):
-            tar.addfile(_entry(path, tarfile.REGTYPE, 0o444, len(data)), io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def _entry(path: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path)
-    entry.type, entry.mode, entry.size = kind, mode, size
-    return entry
-
-
-def _elapsed(state: Mapping[str, Any]) -> float:
-    began = moment(state["StartedAt"])
-    ended = moment(state["FinishedAt"]) if not state["Running"] else datetime.now(UTC)
-    return (ended - began).total_seconds() if began and ended else 0.0
-
-
-def _facts(
-    state: Mapping[str, Any], watch: Watch | None, limits: ResourceLimits, *, truncated: bool
-) -> HostFacts:
-    """What the engine and the watch measured. `Running` is false in `state`."""
-    code, wall = int(state["ExitCode"]), _elapsed(state)
-    at_deadline = (watch is not None and watch.killed_at_deadline) or wall >= limits.seconds
+def _facts(worker: _Worker, watch: Watch | None, *, truncated: bool) -> HostFacts:
+    """What the engine and the watch measured of a worker that has ended."""
+    code, wall = int(worker.state["ExitCode"]), worker.elapsed
+    at_deadline = (watch is not None and watch.killed_at_deadline) or wall >= worker.seconds
     return HostFacts(
         exit_code=code,
         wall_seconds=wall,
         cpu_seconds=watch.cpu_seconds if watch else None,
         peak_memory_mb=watch.peak_memory_mb if watch else None,
-        out_of_memory=bool(state["OOMKilled"]),
+        out_of_memory=bool(worker.state["OOMKilled"]),
         timed_out=code == KILLED and at_deadline,
         output_truncated=truncated,
-        started_at=moment(state["StartedAt"]),
-        ended_at=moment(state["FinishedAt"]),
+        started_at=worker.began,
+        ended_at=moment(worker.state["FinishedAt"]),
     )

@@ -26,6 +26,8 @@ class Watch:
 
     def __init__(self, client: Any, container: str, *, late: bool) -> None:
         self.log = Log()
+        self.began: datetime | None = None
+        """When it was let begin. None: not yet."""
         self.late = late
         """Attached after the start: earlier output is lost."""
         self.killed_at_deadline = False
@@ -44,8 +46,9 @@ class Watch:
         )
         self._drain.start()
 
-    def started(self, deadline: float) -> None:
-        """The container runs now, until `deadline` on the monotonic clock."""
+    def started(self, began: float, deadline: float) -> None:
+        """Its trials run since `began` (seconds since 1970), until `deadline` on the monotonic clock."""
+        self.began = datetime.fromtimestamp(began, UTC)
         self._deadline = deadline
         self._guard.start()
         self._sampler.start()

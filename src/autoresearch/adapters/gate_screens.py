@@ -277,7 +277,7 @@ def _limits(view: ApprovalView) -> str:
     limits = view.bundle.limits
     return (
         f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {limits.cpus:g} CPUs, "
-        f"{limits.processes} processes, {limits.output_mb} MB output"
+        f"{limits.processes} processes, {limits.output_mb} MB output{limits.shared_by()}"
     )
 
 

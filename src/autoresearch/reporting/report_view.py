@@ -458,7 +458,7 @@ def _conduct(plan: Plan) -> list[dict[str, str]]:
         "Positive control": plan.controls.positive,
         "Negative control": plan.controls.negative,
         "Limits": f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {limits.cpus:g} CPUs, "
-        f"{limits.processes} processes, {limits.output_mb} MB output",
+        f"{limits.processes} processes, {limits.output_mb} MB output{limits.shared_by()}",
         "Files": ", ".join(f"{ref.path} ({ref.sha256[:12]})" for ref in plan.experiment),
     }
     return [{"name": name, "text": text} for name, text in rows.items()]

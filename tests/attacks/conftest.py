@@ -20,7 +20,7 @@ from autoresearch.errors import InvalidInput
 from autoresearch.ports import Collected
 from autoresearch.records import HostFacts, Plan, ResourceLimits, TrialSpec, body_as
 from autoresearch.steps import experiment
-from autoresearch.testing import approved_job, await_end
+from autoresearch.testing import approved_job, await_end, collected
 
 LIMITS = ResourceLimits(seconds=30, memory_mb=192, cpus=1, processes=64, output_mb=4)
 CANARY = "SECRET-CANARY-5e1f"
@@ -137,7 +137,7 @@ def carry_out(sandbox):
         await_end(sandbox, job.run_id, 90)
         seconds = time.monotonic() - began
         survivors = processes_of(docker_policy.names(job.run_id).uid)
-        return judged(sandbox.collect(job.run_id, job.limits), job, plan, seconds, survivors)
+        return judged(collected(sandbox, job.run_id, job.limits), job, plan, seconds, survivors)
 
     run.submit = submit
     yield run
@@ -198,17 +198,17 @@ def sources(experiment_file, *others):
     return {**files, "experiment/experiment.py": (catalogue.HERE / experiment_file).read_bytes()}
 
 
-def judged(collected: Collected, job, plan, seconds, survivors):
-    done = experiment.completed_trials(collected.files)
-    status, why = experiment._judge(collected, done, job.trials)
+def judged(got: Collected, job, plan, seconds, survivors):
+    done = experiment.completed_trials(got.files.get("trials.jsonl", b""))
+    status, why = experiment._judge(got, done, job.trials)
     if status == "Completed":
         try:
-            compute(plan, job.trials, collected.files)
+            compute(plan, job.trials, got.files)
         except InvalidInput as error:
             status, why = "Crashed", str(error)
     return Ran(
-        facts=collected.facts, files=dict(collected.files), log=collected.log, log_truncated=collected.log_truncated,
-        refused=list(collected.refused), status=status, why=why, done=done, trials=list(job.trials),
+        facts=got.facts, files=dict(got.files), log=got.log, log_truncated=got.log_truncated,
+        refused=list(got.refused), status=status, why=why, done=done, trials=list(job.trials),
         limits=job.limits, seconds=seconds, survivors=survivors,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -107,6 +107,18 @@ class Commit:
     """The object as git stores it."""
 
 
+class FileChange(NamedTuple):
+    """What became of one path between two commits."""
+
+    status: Literal["A", "M", "D"]
+    """As git has it: added, modified, deleted."""
+    mode: str
+    """Six digits or fewer, as the tree has it; for `D` the mode before."""
+    oid: str
+    before: str
+    """Object id before the change; empty for `A`."""
+
+
 class History(Protocol):
     """The same history, read without believing it: what `verify` works on."""
 
@@ -116,12 +128,8 @@ class History(Protocol):
 
     def read(self, path: str, commit: str) -> bytes: ...
 
-    def changed_paths(self, commit: Commit) -> Mapping[str, str]:
-        """Path → git status letter, against the first parent."""
-        ...
-
-    def modes(self, commit: str) -> Mapping[str, str]:
-        """Path → mode of every file of a commit."""
+    def changed_paths(self, commit: Commit) -> Mapping[str, FileChange]:
+        """Against the first parent, or against nothing."""
         ...
 
     def oddities(self) -> Sequence[str]:

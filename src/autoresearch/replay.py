@@ -31,6 +31,7 @@ from autoresearch.ports import (
     Commit,
     Entry,
     Exchange,
+    FileChange,
     Job,
     JobState,
     Model,
@@ -87,7 +88,7 @@ class Source(Protocol):
 
     def read(self, path: str, commit: str) -> bytes: ...
 
-    def changed_paths(self, commit: Commit) -> Mapping[str, str]: ...
+    def changed_paths(self, commit: Commit) -> Mapping[str, FileChange]: ...
 
     def stored(self, sha256: str) -> HeldFile | None: ...
 
@@ -314,7 +315,7 @@ def own_commits(source: Source) -> dict[str, list[Commit]]:
 
 def own_files(source: Source, commit: Commit) -> dict[str, bytes]:
     changed = source.changed_paths(commit)
-    return {path: source.read(path, commit.id) for path, status in changed.items() if status != "D"}
+    return {path: source.read(path, commit.id) for path, change in changed.items() if change.status != "D"}
 
 
 def _start_files(source: Source, first: Entry) -> dict[str, bytes]:

@@ -25,7 +25,7 @@ from autoresearch.layout import (
     trailers_of,
     vouched_files,
 )
-from autoresearch.ports import Commit, History
+from autoresearch.ports import Commit, FileChange, History
 from autoresearch.records import (
     Acceptance,
     Approval,
@@ -149,7 +149,7 @@ class Told:
     digest: str
     """The record's; taken once, since every later record asks for it."""
     before: "Told | None"
-    changed: Mapping[str, str]
+    changed: Mapping[str, FileChange]
 
     def __str__(self) -> str:
         return f"{self.record.kind} in {self.commit.id[:12]}"
@@ -236,7 +236,7 @@ def _tell(history: History, commits: Sequence[Commit], findings: Findings) -> li
     return told
 
 
-def _record_in(history: History, commit: Commit, changed: Mapping[str, str]) -> Record:
+def _record_in(history: History, commit: Commit, changed: Mapping[str, FileChange]) -> Record:
     for path in sorted(changed):
         parts = path.split("/")
         if len(parts) == 4 and parts[0] == "cycles" and path.endswith(".json"):
@@ -269,13 +269,11 @@ def _files(history: History, item: Told, unseen: list[str]) -> list[str]:
     # A file that is the same as before is vouched for again without a change.
     stray = sorted(set(item.changed) - expected)
     problems += [f"{item}: {path} is not vouched for" for path in stray]
-    problems += [f"{item}: {path} was deleted" for path, status in item.changed.items() if status == "D"]
-    modes = history.modes(commit.id)
-    problems += [
-        f"{item}: {path} has mode {modes[path]}"
-        for path in sorted(expected)
-        if modes.get(path, "100644") != "100644"
-    ]
+    for path, change in item.changed.items():
+        if change.status == "D":
+            problems.append(f"{item}: {path} was deleted")
+        elif change.mode != "100644":
+            problems.append(f"{item}: {path} has mode {change.mode}")
     for path, ref in refs.items():
         data = _bytes(history, path, commit.id) if ref.committed else history.stored(ref.sha256)
         if data is None and not ref.committed:

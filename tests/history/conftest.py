@@ -266,7 +266,7 @@ def _files_of(source, entry, record):
 def memory():
     """Snaps as a `ports.History`: fast, for a great many garbled ones."""
     from autoresearch.errors import LedgerError
-    from autoresearch.ports import Commit
+    from autoresearch.ports import Commit, FileChange
     from autoresearch.testing import PERSON, WHEN
 
     class Memory:
@@ -290,13 +290,15 @@ def memory():
             new = self.snaps[commit.id].files
             old = self.snaps[commit.parents[0]].files if commit.parents else {}
             return {
-                path: "D" if path not in new else "M" if path in old else "A"
+                path: FileChange(
+                    "D" if path not in new else "M" if path in old else "A",
+                    (new.get(path) or old[path])[0],
+                    "",
+                    "",
+                )
                 for path in old.keys() | new.keys()
                 if old.get(path) != new.get(path)
             }
-
-        def modes(self, commit):
-            return {path: mode for path, (mode, _) in self.snaps[commit].files.items()}
 
         def oddities(self):
             return []

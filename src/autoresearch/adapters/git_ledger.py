@@ -22,14 +22,13 @@ from pydantic import ValidationError
 from autoresearch.adapters.git_objects import (
     CommitParts,
     ObjectWriter,
-    Tree,
     grow_tree,
     object_id,
-    parse_tree,
     store_durably,
     sync_folder,
     write_durably,
 )
+from autoresearch.adapters.git_reader import ObjectReader
 from autoresearch.contents import Content, HeldFile, bytes_of
 from autoresearch.credentials import credential_in
 from autoresearch.errors import InvalidInput, LedgerError, Stale
@@ -40,7 +39,7 @@ from autoresearch.layout import (
     trailers_of,
     vouched_files,
 )
-from autoresearch.ports import Clock, Commit, Entry, Seal
+from autoresearch.ports import Clock, Commit, Entry, FileChange, Seal
 from autoresearch.records import Person, Record, clip, parse_record
 from autoresearch.safe_text import escape
 from autoresearch.ssh_signature import with_signature
@@ -101,6 +100,7 @@ class GitLedger:
         self._git = self._repo.git
         self._git.update_environment(**_SAFE_ENVIRONMENT)
         self._git_dir = Path(self._repo.git_dir)
+        self._objects = ObjectReader(self._git_dir, {**os.environ, **_SAFE_ENVIRONMENT})
         self._own = self._git_dir / "autoresearch"
         self._cached: tuple[str, list[Entry]] = ("", [])
 
@@ -122,14 +122,15 @@ class GitLedger:
         return cls(root, clock)
 
     def close(self) -> None:
+        self._objects.close()
         self._repo.close()
 
     # ------------------------------------------------------------------ reading
 
     def head(self) -> str:
         """The branch's commit id; empty before the first record."""
-        name = self._run("rev-parse", "--verify", "--quiet", f"{BRANCH}^{{commit}}", check=False)
-        return name.strip()
+        found = self._objects.find(f"{BRANCH}^{{commit}}")
+        return found.oid if found else ""
 
     def commits(self, until: str = BRANCH, after: str = "") -> list[Commit]:
         """First-parent history, oldest first."""
@@ -147,10 +148,10 @@ class GitLedger:
 
     def _parse(self, fields: Sequence[str]) -> Commit:
         name, parents, author, email, when, message = fields
-        raw = self._object(name.strip())
+        found = self._objects.find(name.strip())
         return Commit(
             name.strip(), tuple(parents.split()), _person(author, email), _moment(when), message,
-            raw[1] if raw else b"",
+            found.data if found else b"",
         )  # fmt: skip
 
     def entries(self) -> Sequence[Entry]:
@@ -166,22 +167,17 @@ class GitLedger:
         return entries
 
     def read(self, path: str, commit: str) -> bytes:
-        data = self._object(f"{commit}:{path}")
-        if data is None or data[0] != "blob":
+        found = self._objects.find(f"{commit}:{path}")
+        if found is None or found.kind != "blob":
             raise LedgerError(f"{path} is not in commit {commit[:12]}")
-        return data[1]
+        return found.data
 
     def exists(self, path: str, commit: str) -> bool:
-        return self._object(f"{commit}:{path}") is not None
+        return self._objects.find(f"{commit}:{path}") is not None
 
-    def changed_paths(self, commit: Commit) -> dict[str, str]:
-        """Path → git status letter, against the first parent."""
-        base = [f"{commit.parents[0]}"] if commit.parents else ["--root"]
-        raw = self._run(
-            "diff-tree", "-r", "-z", "--no-renames", "--name-status", "--no-commit-id", *base, commit.id
-        )
-        fields = raw.removesuffix("\0").split("\0") if raw else []
-        return dict(zip(fields[1::2], fields[0::2], strict=True))
+    def changed_paths(self, commit: Commit) -> dict[str, FileChange]:
+        before = f"{commit.parents[0]}^{{tree}}" if commit.parents else None
+        return dict(self._objects.difference(before, f"{commit.id}^{{tree}}"))
 
     def oddities(self) -> list[str]:
         """What git itself finds wrong, and what would make it show another history than it has."""
@@ -201,11 +197,6 @@ class GitLedger:
         if self._run("symbolic-ref", "--quiet", "HEAD", check=False).strip() != BRANCH:
             found.append(f"HEAD is not on {BRANCH}")
         return found
-
-    def modes(self, commit: str) -> dict[str, str]:
-        """Path → mode of every file in a commit."""
-        rows = self._run("ls-tree", "-r", "-z", "--full-tree", commit).removesuffix("\0").split("\0")
-        return {row.split("\t", 1)[1]: row.split(" ", 1)[0] for row in rows if row}
 
     def stored(self, sha256: str) -> HeldFile | None:
         """An artefact that was too large to commit, by digest; None in a clone without it."""
@@ -346,15 +337,13 @@ class GitLedger:
     def changes(self) -> list[Change]:
         """Files of the work tree that differ from the last commit, notes and ignored ones left out."""
         found = []
-        rows = self._run("ls-tree", "-r", "-z", "--full-tree", BRANCH).removesuffix("\0").split("\0")
-        for row in rows:
-            details, path = row.split("\t", 1)
+        for path, _, oid in self._objects.files(f"{BRANCH}^{{tree}}"):
             if _is_note(path):
                 continue
             data = self._work_file(path)
             if data is None:
                 found.append(Change(path, "deleted"))
-            elif object_id("blob", data) != details.split()[2]:
+            elif object_id("blob", data) != oid:
                 found.append(Change(path, "modified"))
         others = self._run("ls-files", "--others", "--exclude-standard", "-z").removesuffix("\0").split("\0")
         found += [Change(path, "untracked") for path in others if path and not _is_note(path)]
@@ -380,8 +369,8 @@ class GitLedger:
     def _grow(self, writer: ObjectWriter, blobs: Mapping[str, Content], old: str) -> str:
         """The id of `old`'s tree with `blobs` put in."""
         ids = {path: writer.blob(bytes_of(data)) for path, data in blobs.items()}
-        base = self._tree(f"{old}^{{tree}}") if old else {}
-        return writer.tree(grow_tree(writer, base, ids, self._tree))
+        base = self._objects.tree(f"{old}^{{tree}}") if old else {}
+        return writer.tree(grow_tree(writer, base, ids, self._objects.tree))
 
     def _commit(self, blobs: Mapping[str, Content], old: str, commit_of: Callable[[str], bytes]) -> bytes:
         """Put `blobs` on top of `old`; `commit_of` makes the commit object of a tree. Returns that object."""
@@ -415,21 +404,18 @@ class GitLedger:
 
     def _update_work_tree(self, old: str, new: str) -> None:
         """Bring files and index of the commit up to date, leaving a person's changes alone."""
-        before = self._listing(old) if old else {}
-        after = self._listing(new)
-        changed = {path: oid for path, oid in after.items() if before.get(path) != oid}
+        difference = self._objects.difference(f"{old}^{{tree}}" if old else None, f"{new}^{{tree}}")
+        changed = {path: found for path, found in difference if found.status != "D"}
         scratch = self._own / "scratch"
         scratch.mkdir(mode=0o700, exist_ok=True)
-        for path, oid in changed.items():
+        for path, change in changed.items():
             present = self._work_file(path)
-            untouched = present is None if path not in before else (
-                present is not None and object_id("blob", present) == before[path]
-            )  # fmt: skip
+            untouched = ("" if present is None else object_id("blob", present)) == change.before
             if untouched and not self._through_link(path):
                 target = self.root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(target, self._blob(oid), scratch=scratch)
-        lines = "".join(f"100644 {oid}\t{path}\0" for path, oid in changed.items())
+                write_durably(target, self._objects.blob(change.oid), scratch=scratch)
+        lines = "".join(f"100644 {change.oid}\t{path}\0" for path, change in changed.items())
         self._index(lines.encode())
 
     def _index(self, lines: bytes) -> None:
@@ -473,15 +459,16 @@ class GitLedger:
 
     def _record_path(self, commit: Commit, trailers: dict[str, str]) -> str:
         """The one record file that the commit adds."""
-        changed = self.changed_paths(commit)
         try:
             place = f"cycles/{int(trailers['Cycle']):02d}/attempt-{int(trailers['Attempt'])}/"
             kind = trailers["Record"].split("@", 1)[0]
             step = trailers["Step"]
         except (KeyError, ValueError) as error:
             raise LedgerError(f"commit {commit.id[:12]} has broken trailers") from error
+        before = commit.parents[0] if commit.parents else None
         for candidate in (f"{place}{kind}.json", f"{place}{step}.json"):
-            if candidate in changed:
+            now = self._objects.find(f"{commit.id}:{candidate}")
+            if now is not None and (before is None or self._objects.find(f"{before}:{candidate}") != now):
                 return candidate
         raise LedgerError(f"commit {commit.id[:12]} names a {kind} record but adds none")
 
@@ -490,33 +477,6 @@ class GitLedger:
             "--is-ancestor", known, head, with_extended_output=True, with_exceptions=False
         )[0]
         return int(code) == 0
-
-    def _listing(self, commit: str) -> dict[str, str]:
-        rows = self._run("ls-tree", "-r", "-z", "--full-tree", commit).removesuffix("\0").split("\0")
-        return {row.split("\t", 1)[1]: row.split("\t", 1)[0].split()[2] for row in rows if row}
-
-    def _tree(self, name: str) -> Tree:
-        found = self._object(name)
-        if found is None or found[0] != "tree":
-            raise LedgerError(f"git has no tree {name}")
-        return parse_tree(found[1])
-
-    def _blob(self, oid: str) -> bytes:
-        found = self._object(oid)
-        if found is None:
-            raise LedgerError(f"git has no object {oid}")
-        return found[1]
-
-    def _object(self, name: str) -> tuple[str, bytes] | None:
-        """(type, bytes) through one `git cat-file --batch` that is kept running."""
-        try:
-            _, kind, _, data = self._git.get_object_data(name)
-        except (ValueError, OSError):
-            # That git ends over a broken object; the next question starts another one.
-            self._git.clear_cache()
-            return None
-        # GitPython's annotation says str; what comes is bytes.
-        return (kind if isinstance(kind, str) else bytes(kind).decode()), data
 
     def _store(self, sha256: str, content: Content) -> None:
         folder = self._own / "artifacts"

@@ -27,7 +27,9 @@ class WallClock:
 
 GATES = {
     "approve": lambda r: r.approve(views.approval_view()),
-    "first": lambda r: r.approve(views.approval_view(previous_files={}, previous_plan=None, history=[])),
+    "first": lambda r: r.approve(
+        views.approval_view(previous_files={}, previous_plan=None, history=[], ask_forecast=True)
+    ),
     "forecast": lambda r: r.approve(views.approval_view(ask_forecast=True)),
     "blocked": lambda r: r.approve(views.blocked_view()),
     "deceiving": lambda r: r.approve(views.deceiving_view()),

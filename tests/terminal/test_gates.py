@@ -1,6 +1,7 @@
 """Both gates on a real pseudo-terminal."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from autoresearch.records import digest_of
 
 DRIVE = Path(__file__).parent / "drive.py"
+SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
 @pytest.fixture(scope="session")
@@ -567,15 +569,22 @@ def test_enter_shows_the_screen_as_wide_as_the_window_is_now(gate):
     assert g.end() == 3
 
 
-@pytest.mark.parametrize("name", ["approve", "forecast", "accept"])
-def test_the_prompt_and_the_whole_screen_fit_80_by_24(gate, name):
-    g = gate(name)
-    g.expect("[Enter skips]: " if name == "forecast" else "Decision: ")
-    screen = pyte.Screen(80, 24)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("name", ["approve", "approve-first", "approve-blocked", "accept"])
+def test_a_terminal_shows_the_whole_screen_and_the_prompt(gate, name, size):
+    """What a terminal makes of the bytes is the snapshot, with the prompt below, and no line scrolled off."""
+    g = gate({"approve-first": "first", "approve-blocked": "blocked"}.get(name, name), size=size[::-1])
+    prompt = "[Enter skips]: " if name == "approve-first" else "Decision: "
+    g.expect(prompt)
+    screen = pyte.Screen(*size)
     pyte.ByteStream(screen).feed(g.seen)
-    heading = "Do these conclusions follow?" if name == "accept" else "May this experiment run?"
-    assert heading in screen.display[0]
-    assert any(line.startswith(("Decision:", "Your 10/50/90")) for line in screen.display)
+    rows = "\n".join(row.rstrip() for row in screen.display).rstrip()
+    kept = (SNAPSHOTS / f"{name}-{size[0]}x{size[1]}.txt").read_text()
+    rows = re.sub(r"digest [0-9a-f]{8}\b", re.search(r"digest [0-9a-f]{8}\b", kept)[0], rows)
+    assert rows.startswith("\n".join(row.rstrip() for row in kept.split("\n")))
+    assert rows.split("\n")[-1].startswith("Your 10/50/90" if name == "approve-first" else "Decision:")
+    g.child.sendline("quit")
+    assert g.end() == 3
 
 
 @pytest.mark.parametrize("name", ["approve", "accept", "forecast"])

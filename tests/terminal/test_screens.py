@@ -5,7 +5,10 @@ Snapshots are written anew with AUTORESEARCH_SNAPSHOTS=write; look at them befor
 
 import os
 import re
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +18,10 @@ from autoresearch.adapters.accept_screens import accept_screen, accept_sections,
 from autoresearch.adapters.code_view import careful, code_page, diff_page
 from autoresearch.adapters.gate_screens import approve_screen, approve_sections
 from autoresearch.adapters.screen_text import Look
+from autoresearch.adapters.terminal import TerminalReviewer
 from autoresearch.adapters.text_plot import Range, text_plot
-from autoresearch.records import ProxyCard
+from autoresearch.errors import Pending
+from autoresearch.records import Person, ProxyCard, Reviewer, sha256
 from autoresearch.safe_text import cells
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -154,8 +159,8 @@ def test_code_is_coloured_by_us_alone_and_loses_nothing(views):
 def test_what_has_to_be_opened_is_named_on_the_first_screen(views, data, said):
     view = views.approval_view(files={"experiment/experiment.py": data})
     notes = careful(view.files)
-    assert [note.removeprefix("experiment/experiment.py ") for note in notes][:1] == ([said] if said else [])
-    screen = "\n".join(approve_screen(view, Look(100, 24)))
+    assert [note.removeprefix("experiment.py ") for note in notes][:1] == ([said] if said else [])
+    screen = "\n".join(approve_screen(view, Look(120, 40)))
     assert ("read 2 code to its end" in screen) is bool(said)
     assert said in screen
 
@@ -264,35 +269,29 @@ def assert_safe(lines):
         assert not found, (ascii(found), line)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(hostile=HOSTILE, colour=st.booleans(), width=st.sampled_from([30, 80]))
-def test_no_hidden_character_reaches_the_approve_gate(views, hostile, colour, width):
+def hostile_approval(views, hostile, **changes):
+    """A view with hostile text in every free field."""
     raw = hostile.encode("utf-8", "surrogatepass")
-    view = views.approval_view(
-        title=hostile,
-        question=hostile,
-        plan=evil(views.PLAN, hostile).model_copy(update={"config": {"k": hostile}}),
-        critique=evil(views.CRITIQUE, hostile),
-        prediction=evil(views.PREDICTION, hostile),
-        preflight=evil(views.blocked_view().preflight, hostile),
+    fields = {
+        "title": hostile,
+        "question": hostile,
+        "plan": evil(views.PLAN, hostile).model_copy(update={"config": {"k": hostile}}),
+        "critique": evil(views.CRITIQUE, hostile),
+        "prediction": evil(views.PREDICTION, hostile),
+        "preflight": evil(views.blocked_view().preflight, hostile),
         # A digest can only be made of text that JSON can carry.
-        bundle=evil(views.BUNDLE, hostile) if is_unicode(hostile) else views.BUNDLE,
-        files={"experiment/experiment.py": raw, hostile: raw},
-        previous_files={"experiment/experiment.py": b"x\n", hostile + "2": raw},
-        history=[hostile],
-        model=hostile,
-        cost_usd=hostile,
-    )
-    look = Look(width, 24, colour=colour)
-    assert_safe(approve_screen(view, look))
-    for section in approve_sections(view, look, forecasts_open=True):
-        assert_safe(section.render())
+        "bundle": evil(views.BUNDLE, hostile) if is_unicode(hostile) else views.BUNDLE,
+        "files": {"experiment/experiment.py": raw, hostile: raw},
+        "previous_files": {"experiment/experiment.py": b"x\n", hostile + "2": raw},
+        "history": [hostile],
+        "model": hostile,
+        "cost_usd": hostile,
+    }
+    return views.approval_view(**fields | changes)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(hostile=HOSTILE, colour=st.booleans(), width=st.sampled_from([30, 80]))
-def test_no_hidden_character_reaches_the_accept_gate(views, hostile, colour, width):
-    view = views.acceptance_view(
+def hostile_acceptance(views, hostile):
+    return views.acceptance_view(
         title=hostile,
         plan=evil(views.PLAN, hostile),
         forecasts=evil(list(views.PREDICTION.forecasts), hostile),
@@ -304,10 +303,103 @@ def test_no_hidden_character_reaches_the_accept_gate(views, hostile, colour, wid
         log=hostile,
         history=[hostile],
     )
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=HOSTILE, colour=st.booleans(), width=st.sampled_from([30, 80]))
+def test_no_hidden_character_reaches_the_approve_gate(views, hostile, colour, width):
+    view = hostile_approval(views, hostile)
+    look = Look(width, 24, colour=colour)
+    assert_safe(approve_screen(view, look))
+    for section in approve_sections(view, look, forecasts_open=True):
+        assert_safe(section.render())
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=HOSTILE, colour=st.booleans(), width=st.sampled_from([30, 80]))
+def test_no_hidden_character_reaches_the_accept_gate(views, hostile, colour, width):
+    view = hostile_acceptance(views, hostile)
     look = Look(width, 24, colour=colour)
     assert_safe(accept_screen(view, look, AS_SHOWN))
     for section in accept_sections(view, look, AS_SHOWN):
         assert_safe(section.render())
+
+
+# ------------------------------------------------------- bytes on the terminal
+
+OUR_CONTROLS = re.compile(rb"\r\n|\x1b\[(?:0|1|3[2356]|1;31)m")
+
+
+class ThrowawayTerminal:
+    """A pseudo-terminal in this process: pages go to their end, `answers` to the gate; keeps every byte written."""
+
+    def __init__(self, answers):
+        self.ours, self.theirs = os.openpty()
+        self.answers, self.written = list(answers), b""
+        self.thread = threading.Thread(target=self._converse, daemon=True)
+        self.thread.start()
+
+    def _converse(self):
+        while True:
+            try:
+                data = os.read(self.ours, 65536)
+            except OSError:
+                return
+            self.written += data
+            # Only once the prompt stands there: what is typed ahead is thrown away.
+            if self.written.endswith(b"Decision: ") and self.answers:
+                os.write(self.ours, self.answers.pop(0).encode() + b"\n")
+            elif self.written.endswith((b"q closes: ", b"b back: ")):
+                os.write(self.ours, b"\n" if self.written.endswith(b"b back: ") else b"e\n")
+
+    def close(self):
+        self.thread.join(20)
+        os.close(self.ours)
+
+
+def all_bytes_of(decide, keys):
+    """What a terminal is sent while every section in `keys` is opened and the gate is left."""
+    terminal = ThrowawayTerminal([*keys, "", "?", "quit"])
+    clock = SimpleNamespace(now=lambda: datetime(2030, 1, 1, tzinfo=UTC), monotonic=lambda: 0.0)
+    reviewer = TerminalReviewer(
+        Reviewer(person=Person(name="Ada", email="a@example.org")),
+        clock,
+        opener=lambda: terminal.theirs,
+        environ={"TERM": "xterm"},
+        size=(80, 24),
+        timeout=20,
+    )
+    with pytest.raises(Pending, match="you quit"):
+        decide(reviewer)
+    terminal.close()
+    return terminal.written
+
+
+def assert_only_our_controls(written):
+    text = OUR_CONTROLS.sub(b"\n", written).decode()  # strict: every byte is part of a character
+    found = HIDDEN.search(text.replace("\n", ""))
+    assert not found, ascii(text[max(found.start() - 40, 0) : found.end() + 40])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=HOSTILE)
+def test_every_byte_that_the_approve_gate_writes(views, hostile):
+    raw = hostile.encode("utf-8", "surrogatepass")
+    files = {"experiment/experiment.py": raw, "experiment/x.json": raw}
+    bundle = views.BUNDLE.model_copy(update={"files": {path: sha256(data) for path, data in files.items()}})
+    view = hostile_approval(views, hostile, bundle=bundle, files=files, ask_forecast=False)
+    written = all_bytes_of(lambda r: r.approve(view), "1234567d")
+    assert_only_our_controls(written)
+    assert written.count(b"Decision: ") >= 9
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=HOSTILE)
+def test_every_byte_that_the_accept_gate_writes(views, hostile):
+    view = hostile_acceptance(views, hostile)
+    written = all_bytes_of(lambda r: r.accept(view), "12345678")
+    assert_only_our_controls(written)
+    assert written.count(b"Decision: ") >= 9
 
 
 @pytest.mark.parametrize("width", [40, 80])

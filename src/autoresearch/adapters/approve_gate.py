@@ -133,7 +133,7 @@ class ApproveGate:
         """The reviewer's forecasts, or nothing if skipped; then the author's are shown."""
         forecasts = self._asked_forecasts()
         self.unlocked = True
-        self.dialogue.say(*forecast_row(self.view, self.dialogue.look, unlocked=True))
+        self.dialogue.say(*forecast_row(self.view, self.dialogue.look))
         return forecasts
 
     def _asked_forecasts(self) -> list[Forecast]:

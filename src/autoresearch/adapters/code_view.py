@@ -44,7 +44,7 @@ def careful(files: Mapping[str, bytes]) -> list[str]:
     """Why the names and sizes of `files` alone do not say what would run, a line each. Foreign text."""
     notes = []
     for path, data in sorted(files.items()):
-        notes += [f"{path} {what}" for what in _odd(path, data)]
+        notes += [f"{path.removeprefix('experiment/')} {what}" for what in _odd(path, data)]
     return notes
 
 

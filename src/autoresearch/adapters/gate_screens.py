@@ -190,7 +190,7 @@ def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | Non
             *_careful(view, look),
             *findings_rows(look, all_findings(view), _counts_of(view), max(items // 2, 1), max(lines - 1, 1)),
             *_open_assumptions(view, look, items),
-            *forecast_row(view, look, unlocked=unlocked),
+            *(forecast_row(view, look) if unlocked else []),
             *_proxy(view, look),
             *_since(view, look, items, max(lines - 1, 1)),
             *keys(look, approve_sections(view, look, forecasts_open=unlocked), decisions_offered(view)),
@@ -270,7 +270,7 @@ def _careful(view: ApprovalView, look: Look) -> list[str]:
     if not notes:
         return []
     ask = "before you can approve it, read 2 code to its end:"
-    return own(look, "Careful", ask, alarm=True) + several(look, "", notes, 2, 1)
+    return own(look, "Careful", ask, alarm=True) + several(look, "", notes, 1, 1)
 
 
 def _limits(view: ApprovalView) -> str:
@@ -306,9 +306,7 @@ def _open_assumptions(view: ApprovalView, look: Look, items: int) -> list[str]:
     return several(look, "Assumed", texts, max(items // 2, 1), 1)
 
 
-def forecast_row(view: ApprovalView, look: Look, *, unlocked: bool) -> list[str]:
-    if not unlocked:
-        return own(look, "Forecast", "the author's is shown when you have given or skipped your own")
+def forecast_row(view: ApprovalView, look: Look) -> list[str]:
     primary = next(f for f in view.prediction.forecasts if f.primary)
     return theirs(look, "Forecast", f"{who(look, primary.forecaster)} on {forecast_line(primary)}", 1)
 

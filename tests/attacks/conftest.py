@@ -17,7 +17,6 @@ from autoresearch.adapters import docker_policy, engine, image
 from autoresearch.adapters.docker_sandbox import DockerSandbox
 from autoresearch.analysis.worker import compute
 from autoresearch.errors import InvalidInput
-from autoresearch.ports import Collected
 from autoresearch.records import HostFacts, Plan, ResourceLimits, TrialSpec, body_as
 from autoresearch.steps import experiment
 from autoresearch.testing import approved_job, await_end, collected
@@ -56,13 +55,13 @@ def note(request):
 
 
 @pytest.fixture
-def table(request, note):
-    """As `note`, and compares it with the page, unless that is written."""
+def table(request, note, tier):
+    """Called with {attack: what went wrong}: as `note` for the tier, and compares it with the page."""
 
-    def compare(column, escapes):
-        verdicts = note(column, escapes)
+    def compare(escapes):
+        verdicts = note(tier, escapes)
         if not request.config.getoption("--write-attacks-table"):
-            page = catalogue.committed()[column]
+            page = catalogue.committed()[tier]
             differing = {name: escapes[name] for name, seen in verdicts.items() if page.get(name) != seen}
             assert differing == {}, "not as docs/attacks.md has it; see there, or: make attacks-table"
 
@@ -75,13 +74,24 @@ def image_id():
 
 
 @pytest.fixture
-def sandbox(image_id, monkeypatch, home):
-    """The sandbox of a tier; around it lie secrets for the attacks to find."""
+def tier(request):
+    """The sandbox's tier; a test that knows others than docker says so by parametrizing it."""
+    return getattr(request, "param", "docker")
+
+
+@pytest.fixture
+def sandbox(tier, request, monkeypatch, home):
+    """The sandbox of the tier; around it lie secrets for the attacks to find."""
     for name in ("ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "HTTP_PROXY"):
         monkeypatch.setenv(name, CANARY)
     (home / ".aws").mkdir()
     (home / ".aws" / "credentials").write_text(CANARY)
     (home / "notes.sqlite").write_bytes(b"SQLite format 3\0" + CANARY.encode())
+    return request.getfixturevalue(f"{tier}_sandbox")()
+
+
+@pytest.fixture
+def docker_sandbox(image_id):
     folder = assets.sandbox()
     made = DockerSandbox(
         image_id,
@@ -90,7 +100,7 @@ def sandbox(image_id, monkeypatch, home):
         shipped=frozenset(),
     )
     with closing(made):
-        yield made
+        yield lambda: made
 
 
 @dataclass(frozen=True)
@@ -198,7 +208,7 @@ def sources(experiment_file, *others):
     return {**files, "experiment/experiment.py": (catalogue.HERE / experiment_file).read_bytes()}
 
 
-def judged(got: Collected, job, plan, seconds, survivors):
+def judged(got, job, plan, seconds, survivors):
     done = experiment.completed_trials(got.files.get("trials.jsonl", b""))
     status, why = experiment._judge(got, done, job.trials)
     if status == "Completed":

@@ -18,8 +18,15 @@ FILES = {"/out": 16_384, "/tmp": 4096, "/dev/shm": 4096}
 CONFIG = {"processes": 64, "output_mb": 4, "memory_mb": 192, "files": FILES}
 """The limits, as the attacks are told them."""
 SHORT = ResourceLimits(seconds=2, memory_mb=192, cpus=1, processes=64, output_mb=4)
+OTHER_TIERS = ()
+ON_OTHER_TIERS = (
+    "memory_single", "memory_children", "memory_everywhere", "time_stopped", "time_forking", "time_daemon",
+    "time_all_killed", "log_flood", "out_sparse",
+)  # fmt: skip
+"""Those that another kernel, or another way to limit and to collect, could let pass; the rest is judged alike."""
 OWN_TESTS = ("lasting_neighbour", "lasting_recheck", "lasting_files")
 
+every_tier = pytest.mark.parametrize("tier", ["docker", *OTHER_TIERS], indirect=True)
 x86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="system call numbers of x86_64")
 
 
@@ -42,6 +49,7 @@ def test_every_attack_says_what_it_tries_and_has_a_judge():
 
 
 @x86_64
+@every_tier
 @pytest.mark.parametrize("batch", BATCHES)
 def test_attacks_that_judge_themselves(carry_out, table, batch):
     names = BATCHES[batch]
@@ -60,7 +68,7 @@ def test_attacks_that_judge_themselves(carry_out, table, batch):
     assert {name: line["error"] for name, line in lines.items() if line["status"] != "ok"} == {}
     came_of = {name: json.loads(ran.files[f"artifacts/{name}.json"]) for name in names}
     assert all(came_of.values())
-    table("docker", {name: worked(outcomes) for name, outcomes in came_of.items()})
+    table({name: worked(outcomes) for name, outcomes in came_of.items()})
 
 
 @x86_64
@@ -79,27 +87,33 @@ def worked(outcomes):
     return {what: outcome for what, outcome in outcomes.items() if outcome.startswith("worked")}
 
 
+@every_tier
 def test_attacks_by_what_is_left(carry_out, table):
     names = of("outputs")
     ran = carry_out(
         "outputs", "runner.py", *(f"outputs/{name}.py" for name in names), arms=names, trials_per_arm=1
     )
     assert ran.facts.exit_code == 0, ran.log
-    table("docker", {name: JUDGES[name](ran) for name in names})
+    table({name: JUDGES[name](ran) for name in names})
 
 
-@pytest.mark.parametrize("name", [name for name in of("alone") if name not in OWN_TESTS])
+@pytest.mark.parametrize(
+    ("tier", "name"),
+    [("docker", name) for name in of("alone") if name not in OWN_TESTS]
+    + [(tier, name) for tier in OTHER_TIERS for name in ON_OTHER_TIERS],
+    indirect=["tier"],
+)
 def test_attack_alone(carry_out, table, name):
     limits = {"limits": SHORT} if name in ("time_ignored_signals", "time_stopped", "time_forking") else {}
     ran = carry_out(
         name, f"alone/{name}.py", **{"trials_per_arm": 2 if name.startswith("forged") else 1, **limits}
     )
-    table("docker", {name: JUDGES[name](ran)})
+    table({name: JUDGES[name](ran)})
 
 
 def test_nothing_lasts_from_one_run_to_the_next(carry_out, table):
     first, second = (carry_out(f"lasting-{n}", "alone/lasting_files.py", trials_per_arm=1) for n in range(2))
-    table("docker", {"lasting_files": JUDGES["lasting_files"](first) + JUDGES["lasting_files"](second)})
+    table({"lasting_files": JUDGES["lasting_files"](first) + JUDGES["lasting_files"](second)})
 
 
 NEIGHBOUR = """
@@ -117,7 +131,7 @@ def test_a_neighbour_is_out_of_reach(carry_out, sandbox, table, tmp_path, monkey
     (tmp_path / "neighbour.py").write_text(NEIGHBOUR)
     carry_out.submit("neighbour", tmp_path / "neighbour.py", trials_per_arm=1)
     ran = carry_out("lasting-neighbour", "alone/lasting_neighbour.py", trials_per_arm=1)
-    table("docker", {"lasting_neighbour": JUDGES["lasting_neighbour"](ran)})
+    table({"lasting_neighbour": JUDGES["lasting_neighbour"](ran)})
 
 
 def test_a_recheck_looks_like_the_run(carry_out, table):
@@ -128,10 +142,9 @@ def test_a_recheck_looks_like_the_run(carry_out, table):
         for name in ("run", "run-recheck")
     )
     table(
-        "docker",
         {
             "lasting_recheck": [
                 f"{first[what]} / {again[what]}" for what in first if first[what] != again[what]
             ]
-        },
+        }
     )

@@ -7,10 +7,10 @@ where an approval counts or does not.
 
 import hashlib
 import hmac
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 from autoresearch.errors import NotApproved
-from autoresearch.ports import Job, Warrant
+from autoresearch.ports import Entry, Job, TryWarrant, Warrant
 from autoresearch.records import (
     NO_TIER,
     Approval,
@@ -18,22 +18,38 @@ from autoresearch.records import (
     Isolation,
     Plan,
     Proposal,
+    Record,
+    ResourceLimits,
     Run,
     TrialSpec,
     body_as,
     digest_of,
     sha256,
 )
-from autoresearch.signed import require_signed
+from autoresearch.signed import require_signed, require_signed_try
+
+TRY_SECONDS = 60
+"""The longest that a try may take."""
+TRY_NAME = "-try-"
+"""Stands in the run id of every try and of nothing else, so that neither passes for the other."""
+OTHER_HISTORY = "the history before the approval is not the one that its records name"
+_RUN_SEEDS = 2**31
+"""Runs and rechecks have the seeds below, tries those from here to 2**32."""
 
 
-def admit(job: Job, warrant: Warrant, isolation: Isolation, shipped: Container[str]) -> None:
+def admit(job: Job, warrant: Warrant | TryWarrant, isolation: Isolation, shipped: Container[str]) -> None:
     """Raise NotApproved, naming the difference, unless `warrant` covers `job` in `isolation`.
 
     `shipped` holds `manifest_digest` of every experiment in the installed package:
     the only code that a demonstration may run, and the only code that may ever run
     without isolation.
     """
+    is_shipped = manifest_digest(job.files) in shipped
+    if isinstance(warrant, TryWarrant):
+        _admit_try(job, warrant, isolation, is_shipped=is_shipped)
+        return
+    if TRY_NAME in job.run_id:
+        raise NotApproved("a run cannot go by the name of a try")
     project = body_as(warrant.project, Proposal)
     plan = body_as(warrant.plan, Plan)
     approval = body_as(warrant.approval.record, Approval)
@@ -45,8 +61,42 @@ def admit(job: Job, warrant: Warrant, isolation: Isolation, shipped: Container[s
         _issued(job, run, plan, warrant.plan.digest)
     else:
         _listed_recheck(job, run, plan, approval.bundle, warrant.plan.digest)
-    _fenced(project, approval, isolation, is_shipped=manifest_digest(job.files) in shipped)
+    if not approval.reviewer.is_person and not project.demonstration:
+        raise NotApproved("a script gave the approval, and this project is not marked as a demonstration")
+    _fenced(project, isolation, is_shipped=is_shipped)
     _signed(warrant)
+
+
+def _admit_try(job: Job, warrant: TryWarrant, isolation: Isolation, *, is_shipped: bool) -> None:
+    """The bytes, limits and sandbox that the gate shows, for one short look and nothing more."""
+    project, plan, bundle = body_as(warrant.project, Proposal), body_as(warrant.plan, Plan), warrant.bundle
+    if warrant.confirmed != digest_of(bundle):
+        raise NotApproved("the digest that was confirmed is not that of what the gate shows")
+    if bundle.project != project.project:
+        raise NotApproved("what the gate shows belongs to another project")
+    if TRY_NAME not in job.run_id:
+        raise NotApproved("a try cannot go by the name of a run")
+    _same_bytes(job, bundle.model_copy(update={"limits": try_limits(bundle.limits)}), isolation)
+    if warrant.plan.digest != bundle.plan or dict(job.config) != plan.config:
+        raise NotApproved("the plan or its configuration differs from what the gate shows")
+    if list(job.trials) != try_trials(warrant.nonce, warrant.plan.digest, plan):
+        raise NotApproved("a try is one trial an arm, on the throwaway seed that follows from its nonce")
+    _fenced(project, isolation, is_shipped=is_shipped)
+    _chained(warrant.earlier, warrant.project)
+    if bundle.plan not in {entry.digest for entry in warrant.earlier}:
+        raise NotApproved("the plan that the gate shows is not in the history that is given with it")
+    require_signed_try(warrant)
+
+
+def try_limits(limits: ResourceLimits) -> ResourceLimits:
+    """The run's own, but for at most a minute."""
+    return limits.model_copy(update={"seconds": min(limits.seconds, TRY_SECONDS)})
+
+
+def try_trials(nonce: str, plan_digest: str, plan: Plan) -> list[TrialSpec]:
+    """Every arm once, on one seed that no run or recheck can ever be given."""
+    seed = _RUN_SEEDS + _draw(nonce, b"try" + bytes.fromhex(plan_digest))
+    return [TrialSpec(index=index, arm=arm.name, seed=seed) for index, arm in enumerate(plan.arms)]
 
 
 def manifest_digest(files: Mapping[str, bytes]) -> str:
@@ -55,16 +105,18 @@ def manifest_digest(files: Mapping[str, bytes]) -> str:
 
 
 def issue_seeds(nonce: str, plan_digest: str, count: int) -> list[int]:
-    """`count` seeds below 2**32, from a nonce drawn after the approval and the plan's digest.
+    """`count` seeds below 2**31, from a nonce drawn after the approval and the plan's digest.
 
     Neither author nor model can choose them: the plan is frozen before the nonce exists.
     """
-    key = bytes.fromhex(nonce)
     message = bytes.fromhex(plan_digest)
-    return [
-        int.from_bytes(hmac.new(key, message + index.to_bytes(8, "big"), hashlib.sha256).digest()[:4], "big")
-        for index in range(count)
-    ]
+    return [_draw(nonce, message + index.to_bytes(8, "big")) for index in range(count)]
+
+
+def _draw(nonce: str, message: bytes) -> int:
+    """A number below `_RUN_SEEDS`."""
+    digest = hmac.new(bytes.fromhex(nonce), message, hashlib.sha256).digest()
+    return int.from_bytes(digest[:4], "big") % _RUN_SEEDS
 
 
 def issue_trials(nonce: str, plan_digest: str, plan: Plan) -> list[TrialSpec]:
@@ -86,10 +138,8 @@ def recheck_trials(nonce: str, plan_digest: str, plan: Plan, bundle: Bundle) -> 
     ]
 
 
-def _fenced(project: Proposal, approval: Approval, isolation: Isolation, *, is_shipped: bool) -> None:
+def _fenced(project: Proposal, isolation: Isolation, *, is_shipped: bool) -> None:
     """What only the experiments in the installed package may do, and only in a project that `demo` made."""
-    if not approval.reviewer.is_person and not project.demonstration:
-        raise NotApproved("a script gave the approval, and this project is not marked as a demonstration")
     if project.demonstration and not is_shipped:
         raise NotApproved(
             "a demonstration may run only the experiments that ship with autoresearch; this code is not one of them"
@@ -106,14 +156,22 @@ def _signed(warrant: Warrant) -> None:
     Each record names the one before it by digest, and the approval the last: with a genuine
     approval at its end, none can have been left out or put in.
     """
-    digest = None
-    for entry in warrant.earlier:
-        if entry.record.parent != digest:
-            raise NotApproved("the history before the approval is not the one that its records name")
-        digest = entry.record.digest
-    if warrant.approval.record.parent != digest or warrant.earlier[0].record != warrant.project:
-        raise NotApproved("the history before the approval is not the one that its records name")
+    last = _chained(warrant.earlier, warrant.project)
+    if warrant.approval.record.parent != last.digest:
+        raise NotApproved(OTHER_HISTORY)
     require_signed(warrant.earlier, warrant.approval)
+
+
+def _chained(earlier: Sequence[Entry], project: Record) -> Entry:
+    """The last of `earlier`, if each names the one before it and the first is `project`."""
+    digest = None
+    for entry in earlier:
+        if entry.record.parent != digest:
+            raise NotApproved(OTHER_HISTORY)
+        digest = entry.record.digest
+    if not earlier or earlier[0].record != project:
+        raise NotApproved(OTHER_HISTORY)
+    return earlier[-1]
 
 
 def _decided(approval: Approval, warrant: Warrant, project: Proposal) -> None:

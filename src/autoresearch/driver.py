@@ -33,6 +33,7 @@ from autoresearch.ports import (
     AcceptanceView,
     ApprovalView,
     Clock,
+    Entropy,
     Entry,
     Ledger,
     Progress,
@@ -40,6 +41,7 @@ from autoresearch.ports import (
     Sandbox,
     Seal,
     Signer,
+    Sleep,
 )
 from autoresearch.proposal import parse_proposal
 from autoresearch.records import HUMAN as MADE_BY_PERSON
@@ -60,6 +62,7 @@ from autoresearch.records import (
 from autoresearch.settings_in_force import proposal_in_force, settings_in_force
 from autoresearch.signed import require_signed_settings
 from autoresearch.steps.situation import Situation
+from autoresearch.tries import Sign, TryRoom
 from autoresearch.workflow import Workflow
 
 Standing = Literal["accepted", "rejected", "terminated"]
@@ -102,6 +105,8 @@ class Driver:
     signer: Signer
     progress: Progress
     clock: Clock
+    entropy: Entropy
+    sleep: Sleep
 
     def run(self) -> Ending:
         """Go on until the end, a gate that stays open, or an error. Raises Pending, Rejected, …"""
@@ -139,7 +144,8 @@ class Driver:
             return None
         at, reviewer = self.nodes.situation(stop.step, stop.state), self.reviewer.identity()
         if self.workflow.steps[stop.step].kind == "approval":
-            return approval_view(at, bundle_for(at, self.sandbox().isolation(), head), reviewer)
+            bundle = bundle_for(at, self.sandbox().isolation(), head)
+            return approval_view(at, bundle, reviewer, self._tries(at).made())
         return acceptance_view(at, subject_for(at, head), reviewer)
 
     # -------------------------------------------------------------------- walk
@@ -181,7 +187,8 @@ class Driver:
         keys = settings_in_force(at.history).reviewers
         reviewer = self._decider(keys)  # before anybody reads a screen that they could not sign
         self.progress.say(f"gate: {gate.step}, cycle {at.cycle}, attempt {at.attempt}")
-        if self.workflow.steps[gate.step].kind == "approval":
+        tries = self._tries(at) if self.workflow.steps[gate.step].kind == "approval" else None
+        if tries is not None:
             record, files = self._ask_approval(at, head, reviewer)
         else:
             record, files = self._ask_acceptance(at, head, reviewer), {}
@@ -193,7 +200,11 @@ class Driver:
         with self.lock():
             if self.ledger.head() != head:
                 raise _overtaken()
+            if tries is not None:
+                tries.require_known(body_as(record, Approval).tries)
             entry = self.ledger.append(record, files, after=head, author=reviewer.person, seal=seal)
+            if tries is not None:
+                tries.forget()
         self.progress.recorded(entry, self.clock.monotonic() - began)
 
     def _decider(self, keys: Sequence[RegisteredReviewer]) -> Reviewer:
@@ -214,17 +225,31 @@ class Driver:
         keys: Sequence[RegisteredReviewer],
     ) -> Seal | None:
         """The reviewer's signature of the commit to come; None where no key is registered."""
+        sign = self._sign_with(reviewer, keys)
+        if sign is None:
+            return None
+        when = self.clock.now()
+        payload = self.ledger.payload(record, files, after=head, author=reviewer.person, when=when)
+        return Seal(when, sign(payload))
+
+    def _sign_with(self, reviewer: Reviewer, keys: Sequence[RegisteredReviewer]) -> Sign | None:
+        """None where no key is registered."""
         if reviewer.key is None:
             return None
         key = next(known for known in keys if known.fingerprint == reviewer.key)
-        when = self.clock.now()
-        payload = self.ledger.payload(record, files, after=head, author=reviewer.person, when=when)
-        return Seal(when, self.signer.sign(payload, key))
+        return lambda payload: self.signer.sign(payload, key)
 
     def _ask_approval(self, at: Situation, head: str, reviewer: Reviewer) -> tuple[Record, dict[str, bytes]]:
         bundle = bundle_for(at, self.sandbox().isolation(), head)
-        answer = self.reviewer.approve(approval_view(at, bundle, reviewer))
+        tries = self._tries(at)
+        tries.clear()
+        view = approval_view(at, bundle, reviewer, tries.made())
+        sign = self._sign_with(reviewer, settings_in_force(at.history).reviewers)
+        answer = self.reviewer.approve(view, lambda typed: tries.run(bundle, typed, reviewer, sign))
         return approval_record(at, bundle, answer, reviewer)
+
+    def _tries(self, at: Situation) -> TryRoom:
+        return TryRoom(at, self.ledger, self.lock, self.sandbox, self.clock, self.entropy, self.sleep)
 
     def _ask_acceptance(self, at: Situation, head: str, reviewer: Reviewer) -> Record:
         subject = subject_for(at, head)

@@ -33,6 +33,7 @@ from autoresearch.records import (
     Result,
     Reviewer,
     Subject,
+    Tryout,
     body_as,
     digest_of,
     file_ref,
@@ -73,7 +74,7 @@ def subject_for(at: Situation, head: str) -> Subject:
     )
 
 
-def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer) -> ApprovalView:
+def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer, tries: Sequence[Tryout]) -> ApprovalView:
     plan_entry = at.entry("plan")
     plan = at.body(Plan)
     author = at.proposal_body().author
@@ -98,6 +99,7 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer) -> Approval
         cost_usd=total_cost(at.history),
         expected_trials=plan.trials_per_arm * len(plan.arms),
         cap_usd=settings_in_force(at.history).budget.project.usd,
+        tries=tries,
     )
 
 
@@ -138,6 +140,7 @@ def approval_record(
         attention=answer.attention,
         edited=answer.edited,
         edited_files=[file_ref(path, data) for path, data in sorted(edited.items())],
+        tries=list(answer.tries),
     )
     record = _record(at, body, ("critique", "plan", "prediction", "preflight"))
     return record, {file_path(record, ref): edited[ref.path] for ref in body.edited_files}

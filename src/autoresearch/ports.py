@@ -42,6 +42,7 @@ from autoresearch.records import (
     Spend,
     Subject,
     TrialSpec,
+    Tryout,
     Usage,
 )
 
@@ -243,6 +244,33 @@ class Warrant:
 
 
 @dataclass(frozen=True)
+class TryWarrant:
+    """Why a job may be tried before the decision: a person typed the digest of what was shown.
+
+    It covers one trial an arm on seeds that no run is ever given, and yields no result.
+    """
+
+    project: Record
+    plan: Record
+    bundle: Bundle
+    """What the gate shows."""
+    confirmed: str
+    """The digest that the reviewer confirmed."""
+    nonce: str
+    """Drawn for this try; its seeds follow from it and the plan."""
+    earlier: Sequence[Entry]
+    """Every record up to here, oldest first: they say which keys count."""
+    reviewer: Reviewer
+    signature: str = ""
+    """Of `payload` by the reviewer's key, where the project has reviewers with keys."""
+
+    @property
+    def payload(self) -> bytes:
+        """What is signed; no commit looks like it, so the signature is good for nothing else."""
+        return f"autoresearch try of {self.confirmed} with {self.nonce}\n".encode()
+
+
+@dataclass(frozen=True)
 class JobState:
     phase: Literal["running", "ended", "absent"]
     trials_done: int = 0
@@ -281,7 +309,7 @@ class Sandbox(Protocol):
         """Raises InvalidInput naming the limit that this machine cannot give."""
         ...
 
-    def submit(self, job: Job, warrant: Warrant) -> None:
+    def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
         """Start `job`. Calls the door first: raises NotApproved and creates nothing unless
         the warrant covers exactly these bytes. Raises SandboxFailed if the engine fails.
         """
@@ -405,6 +433,8 @@ class ApprovalView:
     expected_trials: int
     cap_usd: str = "none"
     """The budget that `cost_usd` counts against."""
+    tries: Sequence[Tryout] = ()
+    """What was tried at this gate before, and whether it ran."""
 
 
 @dataclass(frozen=True)
@@ -419,6 +449,13 @@ class ApprovalAnswer:
     edited: PlanDraft | None = None
     edited_files: Mapping[str, bytes] = field(default_factory=dict)
     """Paths as in `ApprovalView.files`."""
+    tries: Sequence[Tryout] = ()
+    """All that the reviewer knew of when deciding."""
+
+
+TryOut = Callable[[str], Tryout]
+"""Let the code that the gate shows run one trial an arm, given the digest that the reviewer
+typed. Raises AutoresearchError if it could not be tried; then nothing was."""
 
 
 @dataclass(frozen=True)
@@ -455,7 +492,7 @@ class ReviewPort(Protocol):
 
     def identity(self) -> Reviewer: ...
 
-    def approve(self, view: ApprovalView) -> ApprovalAnswer: ...
+    def approve(self, view: ApprovalView, try_out: TryOut) -> ApprovalAnswer: ...
 
     def accept(self, view: AcceptanceView) -> AcceptanceAnswer: ...
 

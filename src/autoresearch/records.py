@@ -829,6 +829,32 @@ ApproveDecision = Literal["approve", "reject", "revise", "edit", "terminate"]
 AcceptDecision = Literal["accept", "revise", "redo", "reject", "follow-up"]
 
 
+TryOutcome = Literal["ran", "crashed", "timed out", "out of memory", "interrupted"]
+MOST_TRIES = 5
+"""At one gate: each is one more look at the code before the decision."""
+
+
+class Tryout(Frozen):
+    """One trial an arm on a throwaway seed, before the decision: whether it ran, and no value of it.
+
+    Time and memory are rounded: to the last digit they could carry a result.
+    """
+
+    started_at: datetime
+    outcome: TryOutcome = "interrupted"
+    """`interrupted`: it began, and nobody was there to see its end."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    peak_memory_mb: Annotated[int, Field(ge=0)] | None = None
+    crash: Annotated[str, Field(max_length=4000)] = ""
+    """The end of the traceback. A log of code that ran could print its result, so none is kept."""
+
+    @model_validator(mode="after")
+    def _no_log_but_a_crash(self) -> "Tryout":
+        if self.crash and self.outcome != "crashed":
+            raise ValueError("only a try that crashed keeps a log")
+        return self
+
+
 class Approval(Body):
     """A person's decision before anything runs."""
 
@@ -848,6 +874,8 @@ class Approval(Body):
     """With `edit`: the plan as the person changed it."""
     edited_files: list[FileRef] = []
     """With `edit`: the experiment's files as the person changed them, below `edited/`."""
+    tries: Annotated[list[Tryout], Field(max_length=MOST_TRIES)] = []
+    """What the reviewer let run to see whether it runs, before deciding."""
 
     @model_validator(mode="after")
     def _due(self) -> "Approval":
@@ -869,7 +897,9 @@ class Approval(Body):
         return f"Approved after {self.attention.seconds:.0f} s without opening the code."
 
     def diary(self) -> str:
-        return "\n".join(filter(None, [self.reason or f"Decided on {self.shown[:8]}.", self.unread]))
+        outcomes = ", ".join(one.outcome for one in self.tries)
+        tried = f"Tried before the decision: {outcomes}." if outcomes else ""
+        return "\n".join(filter(None, [self.reason or f"Decided on {self.shown[:8]}.", tried, self.unread]))
 
     def files(self) -> list[FileRef]:
         return self.edited_files

@@ -37,6 +37,8 @@ from autoresearch.ports import (
     Model,
     Request,
     Seal,
+    TryOut,
+    TryWarrant,
     Warrant,
 )
 from autoresearch.records import (
@@ -170,6 +172,8 @@ def replay(
         signer=RecordedSigner(tape),
         progress=Silent(),
         clock=RecordedClock(tape),
+        entropy=RecordedEntropy(tape),
+        sleep=lambda _: None,
     )
     _run_to_the_end(driver, tape)
     return tape.position
@@ -403,7 +407,7 @@ class RecordedSandbox:
             if finding.check == LIMITS_RULE:
                 raise InvalidInput(finding.explanation)
 
-    def submit(self, job: Job, warrant: Warrant) -> None:  # noqa: ARG002 - the tape knows what came of it
+    def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:  # noqa: ARG002 - the tape knows what came of it
         """Nothing starts in a replay. Raises NotApproved where the door is on record as shut."""
         body = self.tape.next().record.body
         for finding in body.findings if isinstance(body, Check) else ():
@@ -456,7 +460,7 @@ class RecordedReviewer:
             return body.reviewer
         return Reviewer(person=entry.author)
 
-    def approve(self, view: ApprovalView) -> ApprovalAnswer:  # noqa: ARG002 - the decision was made on it
+    def approve(self, view: ApprovalView, try_out: TryOut) -> ApprovalAnswer:  # noqa: ARG002 - the decision was made on it
         entry = self.tape.next()
         body = body_as(entry.record, Approval)
         edited = {
@@ -465,7 +469,7 @@ class RecordedReviewer:
         return ApprovalAnswer(
             decision=body.decision, shown=body.shown, reason=body.reason, attention=body.attention,
             forecasts=body.forecasts, forecasts_skipped=body.forecasts_skipped,
-            edited=body.edited, edited_files=edited,
+            edited=body.edited, edited_files=edited, tries=body.tries,
         )  # fmt: skip
 
     def accept(self, view: AcceptanceView) -> AcceptanceAnswer:  # noqa: ARG002 - likewise

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from autoresearch.errors import LedgerError, NotApproved
 from autoresearch.layout import trailers_of
-from autoresearch.ports import Entry
+from autoresearch.ports import Entry, TryWarrant
 from autoresearch.records import (
     Acceptance,
     Approval,
@@ -91,6 +91,19 @@ def signing_of(history: Iterable[Entry]) -> dict[str, str]:
             sound = f"signed, {body.reviewer.key}" if body.reviewer.key else UNSIGNED
             found[entry.digest] = f"DOES NOT COUNT: {problem}" if problem else sound
     return found
+
+
+def require_signed_try(warrant: TryWarrant) -> None:
+    """Raises NotApproved unless a registered reviewer signed the try, where keys are registered."""
+    registered = require_signed_settings(warrant.earlier).registered
+    if not registered:
+        return
+    key = next((known for known in registered if known.fingerprint == warrant.reviewer.key), None)
+    if key is None or key.person != warrant.reviewer.person:
+        raise NotApproved(f"{warrant.reviewer.person} signs with no registered reviewer's key")
+    why = why_invalid(warrant.payload, warrant.signature, key) if warrant.signature else "there is none"
+    if why:
+        raise NotApproved(f"the reviewer's signature for this try does not hold: {why}")
 
 
 def _name(entry: Entry) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from autoresearch import door
 from autoresearch.contents import Content, bytes_of
 from autoresearch.errors import AutoresearchError, InvalidInput, NotApproved, SandboxFailed
-from autoresearch.ports import Collected, Entry, Job, JobState, Sandbox, Warrant
+from autoresearch.ports import Collected, Entry, Job, JobState, Sandbox, TryWarrant, Warrant
 from autoresearch.records import (
     HUMAN,
     RULES,
@@ -148,7 +148,7 @@ class FakeSandbox:
         if limits.cpus > self._cpus:
             raise InvalidInput(f"limits.cpus is {limits.cpus:g}, but this machine has {self._cpus:g}")
 
-    def submit(self, job: Job, warrant: Warrant) -> None:
+    def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
         door.admit(job, warrant, self._isolation, self._shipped)
         if job.run_id in self._runs:
             raise SandboxFailed(f"run {job.run_id} exists already: it is not started twice")

@@ -29,6 +29,7 @@ from autoresearch.ports import (
     Model,
     Sandbox,
     Signer,
+    TryOut,
 )
 from autoresearch.records import (
     HUMAN,
@@ -125,11 +126,14 @@ class ScriptedReviewer:
     decisions: list[Decision] = field(default_factory=list)
     person: Person = PERSON
     views: list[ApprovalView | AcceptanceView] = field(default_factory=list)
+    try_out: TryOut = field(init=False)
+    """The last gate's, for a decision that tries first."""
 
     def identity(self) -> Reviewer:
         return Reviewer(person=self.person)
 
-    def approve(self, view: ApprovalView) -> ApprovalAnswer:
+    def approve(self, view: ApprovalView, try_out: TryOut) -> ApprovalAnswer:
+        self.try_out = try_out
         answer = self._next(view)
         if isinstance(answer, ApprovalAnswer):
             return answer
@@ -287,6 +291,8 @@ def make_driver(
         signer=signer or NoKey(),
         progress=Silent(),
         clock=STILL,
+        entropy=LedgerEntropy(ledger),
+        sleep=lambda _: None,
     )
 
 

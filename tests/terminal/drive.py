@@ -13,8 +13,8 @@ from pathlib import Path
 import views
 
 from autoresearch.adapters.terminal import Preset, TerminalReviewer
-from autoresearch.errors import Pending
-from autoresearch.records import Reviewer
+from autoresearch.errors import Pending, SandboxFailed
+from autoresearch.records import Reviewer, Tryout
 
 
 class WallClock:
@@ -25,17 +25,31 @@ class WallClock:
         return time.monotonic()
 
 
+def try_out(confirmed):
+    """Each try takes the next outcome of the option `tries`; `engine` is an engine that fails."""
+    TRIED.append(confirmed)
+    outcome = OUTCOMES.pop(0)
+    if outcome == "engine":
+        raise SandboxFailed("the engine did not answer")
+    crash = (
+        "Traceback (most recent call last):\n  File x\nKeyError: \x1b[2J'z'" if outcome == "crashed" else ""
+    )
+    return Tryout(started_at=datetime.now(UTC), outcome=outcome, seconds=1.5, peak_memory_mb=40, crash=crash)
+
+
+TRIED: list[str] = []
+OUTCOMES: list[str] = []
 GATES = {
-    "approve": lambda r: r.approve(views.approval_view()),
+    "approve": lambda r: r.approve(views.approval_view(), try_out),
     "first": lambda r: r.approve(
-        views.approval_view(previous_files={}, previous_plan=None, history=[], ask_forecast=True)
+        views.approval_view(previous_files={}, previous_plan=None, history=[], ask_forecast=True), try_out
     ),
-    "forecast": lambda r: r.approve(views.approval_view(ask_forecast=True)),
-    "blocked": lambda r: r.approve(views.blocked_view()),
-    "deceiving": lambda r: r.approve(views.deceiving_view()),
+    "forecast": lambda r: r.approve(views.approval_view(ask_forecast=True), try_out),
+    "blocked": lambda r: r.approve(views.blocked_view(), try_out),
+    "deceiving": lambda r: r.approve(views.deceiving_view(), try_out),
     "accept": lambda r: r.accept(views.acceptance_view()),
     "accept-blocked": lambda r: r.accept(views.blocked_acceptance()),
-    "both": lambda r: (r.approve(views.approval_view()), r.accept(views.acceptance_view()))[1],
+    "both": lambda r: (r.approve(views.approval_view(), try_out), r.accept(views.acceptance_view()))[1],
     "settings": lambda r: r.confirm_settings("-max_attempts = 8\n+max_attempts = 9\x1b[2J\n"),
 }
 
@@ -46,6 +60,8 @@ def plain(answer):
     out = dict(vars(answer))
     out["attention"] = answer.attention.model_dump(mode="json")
     if hasattr(answer, "forecasts"):
+        out["tries"] = [t.model_dump(mode="json") for t in answer.tries]
+        out["tried"] = TRIED
         out["forecasts"] = [f.model_dump(mode="json") for f in answer.forecasts]
         out["edited"] = answer.edited and answer.edited.model_dump(mode="json")
         out["edited_files"] = {path: data.decode() for path, data in answer.edited_files.items()}
@@ -56,6 +72,7 @@ def main():
     out, gate = sys.argv[1:3]
     GATES["file"] = lambda r: r.edit_file(Path(out).with_name("proposal.md"), "the plan was\nrejected")
     options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    OUTCOMES.extend(options.pop("tries", []))
     if "preset" in options:
         options["preset"] = Preset(*options["preset"])
     reviewer = TerminalReviewer(Reviewer(person=views.ADA), WallClock(), **options)

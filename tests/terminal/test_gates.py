@@ -70,7 +70,7 @@ def test_revise_with_a_reason_from_the_editor(gate, bundle, tmp_path):
 
 def test_terminate(gate, bundle):
     g = gate("approve")
-    g.answer("Decision: ", "t")
+    g.answer("Decision: ", "ter")
     g.answer("type", bundle[:8])
     assert g.result()["decision"] == "terminate"
 
@@ -226,7 +226,7 @@ def test_files_unlike_the_bundle_are_never_asked_about(gate, views):
     from autoresearch.errors import LedgerError
 
     with pytest.raises(LedgerError, match="not those that the approval would cover"):
-        ApproveGate(views.approval_view(files={"experiment/experiment.py": b"evil"}), None, views.ADA)
+        ApproveGate(views.approval_view(files={"experiment/experiment.py": b"evil"}), None, views.ADA, None)
 
 
 # ----------------------------------------------------------------- forecasts

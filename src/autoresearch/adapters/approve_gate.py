@@ -1,7 +1,7 @@
 """The approve gate: forecast, decision, reason where due, digest."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from autoresearch.adapters.code_view import diff_page
@@ -16,11 +16,12 @@ from autoresearch.adapters.gate_screens import (
     code_to_read,
     decisions_offered,
     forecast_row,
+    tried,
 )
-from autoresearch.adapters.screen_text import digits, sentence, several, theirs
-from autoresearch.errors import InvalidInput, LedgerError
+from autoresearch.adapters.screen_text import digits, page, sentence, several, theirs
+from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, Pending
 from autoresearch.forecast_line import contrast_name, events, parse_chance, parse_forecast
-from autoresearch.ports import ApprovalAnswer, ApprovalView
+from autoresearch.ports import ApprovalAnswer, ApprovalView, TryOut
 from autoresearch.records import ApproveDecision, Forecast, Person, PlanDraft, clip, digest_of, sha256
 
 _FILES = "files/"
@@ -38,6 +39,7 @@ class ApproveGate:
     view: ApprovalView
     dialogue: Dialogue
     reviewer: Person
+    try_out: TryOut
     unlocked: bool = field(init=False)
     """The author's forecasts may be shown."""
 
@@ -65,7 +67,7 @@ class ApproveGate:
                 chosen = None
                 continue
             if decision in ("reject", "revise") and not reason.strip():
-                reason = self.dialogue.reason(decision)
+                reason = self.dialogue.reason(decision, self._crash_as_reason(decision))
             edited = self._edit(part) if decision == "edit" else None
             chosen = None
             if decision == "edit" and edited is None:
@@ -86,13 +88,16 @@ class ApproveGate:
             forecasts_skipped=self.view.ask_forecast and not forecasts,
             edited=edited.plan if edited else None,
             edited_files=edited.files if edited else {},
+            tries=self.view.tries,
         )
 
     # ---------------------------------------------------------------- deciding
 
     def _decide(self) -> tuple[ApproveDecision, str]:
         """The decision, and with `edit` what to edit: everything, unless one part was named."""
-        answer = self.dialogue.decide(decisions_offered(self.view), self._refuse_approve, also=EDITS)
+        while (answer := self._offered()) == "try":
+            if self._can_approve():
+                self._try()
         word, _, part = answer.partition(" ")
         decisions: dict[str, ApproveDecision] = {
             "approve": "approve",
@@ -102,6 +107,31 @@ class ApproveGate:
             "terminate": "terminate",
         }
         return decisions[word], part
+
+    def _offered(self) -> str:
+        return self.dialogue.decide(decisions_offered(self.view), self._refuse_approve, also=EDITS)
+
+    def _try(self) -> None:
+        """Let it run once an arm, after the digest was typed; show only whether it ran."""
+        if not self.dialogue.confirm(digest_of(self.view.bundle), "try it"):
+            return
+        self.dialogue.say("Trying it: one trial an arm on a throwaway seed, whose values nobody sees ...")
+        try:
+            made = self.try_out(digest_of(self.view.bundle))
+        except Pending:
+            raise
+        except AutoresearchError as error:
+            self.dialogue.trouble(error)
+            return
+        self.view = replace(self.view, tries=[*self.view.tries, made])
+        self.dialogue.say(*tried(self.dialogue.look, self.view.tries))
+        if made.crash:
+            self.dialogue.page("crash", page(self.dialogue.look, made.crash))
+
+    def _crash_as_reason(self, decision: ApproveDecision) -> str:
+        """What the last try raised, offered as the reason for a revision."""
+        crash = self.view.tries[-1].crash if self.view.tries and decision == "revise" else ""
+        return f"the try crashed: {crash.splitlines()[-1]}" if crash else ""
 
     def _allowed(self, chosen: ApproveDecision | None) -> ApproveDecision | None:
         """The decision that came with the command, unless a finding forbids it."""

@@ -5,7 +5,7 @@ to that, not this file.
 """
 
 from autoresearch.errors import Pending
-from autoresearch.ports import AcceptanceAnswer, AcceptanceView, ApprovalAnswer, ApprovalView, Clock
+from autoresearch.ports import AcceptanceAnswer, AcceptanceView, ApprovalAnswer, ApprovalView, Clock, TryOut
 from autoresearch.records import Attention, Person, Reviewer, digest_of
 
 NAME = "demonstration script (not a person)"
@@ -19,7 +19,7 @@ class DemonstrationReviewer:
     def identity(self) -> Reviewer:
         return Reviewer(person=Person(name=NAME, email="demonstration@localhost"), is_person=False)
 
-    def approve(self, view: ApprovalView) -> ApprovalAnswer:
+    def approve(self, view: ApprovalView, try_out: TryOut) -> ApprovalAnswer:  # noqa: ARG002 - a script has no doubts
         if any(finding.severity == "block" for finding in view.preflight.findings):
             raise Pending("a finding blocks this experiment, and only a person can go on from there")
         return ApprovalAnswer(

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from autoresearch.adapters.editor import edit_files, editor_argv
 from autoresearch.adapters.gate_screens import Section, short
-from autoresearch.adapters.screen_text import Look
+from autoresearch.adapters.screen_text import Look, page
 from autoresearch.adapters.tty import Tty
-from autoresearch.errors import InvalidInput
+from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.ports import Clock
 from autoresearch.records import Attention
 from autoresearch.safe_text import decode
@@ -61,8 +61,8 @@ class Dialogue:
     def say(self, *lines: str) -> None:
         self.tty.write("".join(f"{line}\n" for line in lines))
 
-    def trouble(self, error: InvalidInput) -> None:
-        """What was wrong with an answer, in lines that are ours."""
+    def trouble(self, error: AutoresearchError) -> None:
+        """What was wrong with an answer or could not be done, in lines that are ours."""
         for line in str(error).split("\n"):
             self.say(self.look.alarm(self.look.line(line)))
 
@@ -138,10 +138,12 @@ class Dialogue:
             elif not self.open_section(answer) and not other(answer):
                 self.say(f"Type one of: {', '.join(words)}; or a number to read that section.")
 
-    def reason(self, decision: str) -> str:
-        """Why, in one line, or more with the editor."""
+    def reason(self, decision: str, offered: str = "") -> str:
+        """Why, in one line, or more with the editor; Enter takes what is `offered`, if anything is."""
+        if offered:
+            self.say(*page(self.look, f"Enter takes this reason: {offered}"))
         while True:
-            answer = self.ask(f'Why {decision}? One line, or "e" for your editor: ')
+            answer = self.ask(f'Why {decision}? One line, or "e" for your editor: ') or offered
             if answer.lower() == "e":
                 answer = self._reason_from_editor()
             if len(answer) > _REASON_LIMIT:

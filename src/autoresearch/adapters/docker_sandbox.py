@@ -17,7 +17,7 @@ from autoresearch.adapters.docker_launch import NO_ANSWER, Launch, NameTaken, en
 from autoresearch.adapters.docker_outputs import read_outputs
 from autoresearch.adapters.docker_watch import Watch, moment
 from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
-from autoresearch.ports import Collected, Job, JobState, Warrant
+from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
 from autoresearch.records import HostFacts, Isolation, ResourceLimits, sha256
 
 TESTED_ARCHITECTURES = ("x86_64", "amd64", "aarch64", "arm64")
@@ -113,7 +113,7 @@ class DockerSandbox:
                 f"{needed} MB with scratch space, but this machine has {megabytes}"
             )
 
-    def submit(self, job: Job, warrant: Warrant) -> None:
+    def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
         door.admit(job, warrant, self.isolation(), self._shipped)
         inputs = [jobs.inputs(part, self._harness) for part in jobs.shared(job)]
         self._launch(job.run_id, inputs, job.limits, policy.HARNESS_COMMAND)

@@ -4,7 +4,7 @@ Pure functions from a view to lines. Foreign text (the author's, the model's) on
 ever stands behind the margin; what stands at the left edge is ours.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoresearch.adapters.code_view import careful, changed, code_page, diff_page, line_count, short_name
@@ -24,7 +24,18 @@ from autoresearch.adapters.screen_text import (
 )
 from autoresearch.forecast_line import contrast_name
 from autoresearch.ports import ApprovalView
-from autoresearch.records import NO_TIER, Finding, Forecast, Hypothesis, PlanDraft, count, digest_of, sha256
+from autoresearch.records import (
+    MOST_TRIES,
+    NO_TIER,
+    Finding,
+    Forecast,
+    Hypothesis,
+    PlanDraft,
+    Tryout,
+    count,
+    digest_of,
+    sha256,
+)
 
 PROMPT_ROWS = 1
 """Rows that the prompt takes below a screen."""
@@ -133,6 +144,7 @@ APPROVE_DECISIONS = {
     "approve": "it runs",
     "reject": "new ideas",
     "revise": "new plan",
+    "try": "test it",
     "edit": "by hand",
     "terminate": "end the project",
     "quit": "decide later",
@@ -165,6 +177,7 @@ def approve_help(look: Look) -> list[str]:
             ("  approve", "these bytes run, once; any change needs a new approval"),
             ("  reject", "back to ideas, with your reason"),
             ("  revise", "back to the plan, with your reason"),
+            ("  try", "run it once an arm, at most a minute, seeing only whether it ran"),
             ("  edit", "your editor on both; edit plan or edit code opens only that"),
             ("  terminate", "the project ends here, and its report says so"),
             ("  quit", "decide later; Ctrl-C and Ctrl-D do the same"),
@@ -187,6 +200,7 @@ def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | Non
             *theirs(look, "Question", view.question, max(lines, 2)),
             *_hypotheses(view, look, items, lines),
             *_what_runs(view, look, items),
+            *tried(look, view.tries),
             *_careful(view, look),
             *findings_rows(look, all_findings(view), _counts_of(view), max(items // 2, 1), max(lines - 1, 1)),
             *_open_assumptions(view, look, items),
@@ -208,15 +222,18 @@ def blocking(view: ApprovalView) -> list[Finding]:
 
 
 def decisions_offered(view: ApprovalView) -> dict[str, str]:
-    """Without `approve` while a finding blocks."""
+    """Without `approve` and `try` while a finding blocks: both run the code."""
     stopped = bool(blocking(view))
-    return {word: why for word, why in APPROVE_DECISIONS.items() if not (stopped and word == "approve")}
+    withheld = {"approve", "try"} if stopped else {"try"} if len(view.tries) >= MOST_TRIES else set()
+    return {word: why for word, why in APPROVE_DECISIONS.items() if word not in withheld}
 
 
 def _head(view: ApprovalView, look: Look) -> list[str]:
     bundle, stopped = view.bundle, bool(blocking(view))
     left = f"May this experiment run?  cycle {bundle.cycle}, attempt {bundle.attempt}"
     ask = "Nothing of it has run. Type a number to read on, a word to decide, ? for help."
+    if view.tries:
+        ask = "It was tried, and what came out is unknown. Type a word to decide, ? for help."
     if stopped:
         ask = "A finding blocks it: it cannot be approved as it is. Reject, revise or edit."
     return [
@@ -263,6 +280,17 @@ def _what_runs(view: ApprovalView, look: Look, items: int) -> list[str]:
 def code_to_read(view: ApprovalView) -> list[str]:
     """Why the code has to be opened before it can be approved, a line each; foreign text."""
     return careful(view.files)
+
+
+def tried(look: Look, tries: Sequence[Tryout]) -> list[str]:
+    """Whether it ran when the reviewer tried it; nothing of what came out is known."""
+    if not tries:
+        return []
+    latest = tries[-1]
+    took = "" if latest.seconds is None else f" after {latest.seconds:g} s"
+    memory = "" if latest.peak_memory_mb is None else f", {latest.peak_memory_mb} MB"
+    how = f"{count(len(tries), 'time')} of {MOST_TRIES}, the last {latest.outcome}{took}{memory}"
+    return own(look, "Tried", how, alarm=latest.outcome != "ran")
 
 
 def _careful(view: ApprovalView, look: Look) -> list[str]:
@@ -364,6 +392,7 @@ def approve_sections(view: ApprovalView, look: Look, *, forecasts_open: bool) ->
         forecasts,
         Section("6", "limits", lambda: _bundle_page(view, look)),
         *([Section("7", "history", lambda: history_page(look, view.history))] if view.history else []),
+        *([Section("8", "tries", lambda: _tries_page(view, look))] if view.tries else []),
         *([diff] if view.previous_files else []),
     ]
 
@@ -444,3 +473,11 @@ def _bundle_page(view: ApprovalView, look: Look) -> list[str]:
         f"Also allowed, under this approval: {count(again.repeated_trials, 'trial')} repeated and "
         f"{count(again.fresh_seeds, 'fresh seed')}, to check the result.",
     )
+
+
+def _tries_page(view: ApprovalView, look: Look) -> list[str]:
+    rows: list[str] = []
+    for number, one in enumerate(view.tries, start=1):
+        rows += title(look, f"Try {number}, {one.started_at:%Y-%m-%d %H:%M} UTC: {one.outcome}")
+        rows += page(look, one.crash) if one.crash else []
+    return rows

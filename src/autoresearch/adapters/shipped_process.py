@@ -25,7 +25,7 @@ from pydantic import JsonValue
 from autoresearch import door, jobs
 from autoresearch.contents import chunks_of_file
 from autoresearch.errors import InvalidInput, SandboxFailed
-from autoresearch.ports import Collected, Job, JobState, Warrant
+from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
 from autoresearch.records import HostFacts, Isolation, ResourceLimits, digest_of, sha256
 
 POLICY: dict[str, JsonValue] = {
@@ -79,7 +79,7 @@ class ProcessSandbox:
         if limits.workers > 1:
             raise InvalidInput(f"limits.workers is {limits.workers}, but without an engine there is only one")
 
-    def submit(self, job: Job, warrant: Warrant) -> None:
+    def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
         door.admit(job, warrant, self.isolation(), self._shipped)
         self.check_limits(job.limits)
         if job.run_id in self._runs:

@@ -21,7 +21,14 @@ from autoresearch.adapters.editor import open_editor
 from autoresearch.adapters.screen_text import Look, page, title
 from autoresearch.adapters.tty import Opener, Tty, open_controlling_terminal
 from autoresearch.errors import InvalidInput, Pending
-from autoresearch.ports import AcceptanceAnswer, AcceptanceView, ApprovalAnswer, ApprovalView, Clock
+from autoresearch.ports import (
+    AcceptanceAnswer,
+    AcceptanceView,
+    ApprovalAnswer,
+    ApprovalView,
+    Clock,
+    TryOut,
+)
 from autoresearch.records import AcceptDecision, Reviewer, sha256
 
 _LEAST_WIDTH = 20
@@ -75,13 +82,13 @@ class TerminalReviewer:
     def identity(self) -> Reviewer:
         return self._reviewer
 
-    def approve(self, view: ApprovalView) -> ApprovalAnswer:
+    def approve(self, view: ApprovalView, try_out: TryOut) -> ApprovalAnswer:
         """The person's decision before anything runs. Raises Pending."""
         if self._notify:
             self._notify(view.bundle.gate, view.title)
         opened_at = self._clock.now()
         with self._terminal(f"the gate {view.bundle.gate} stays open") as tty:
-            gate = ApproveGate(view, self._asker(tty, opened_at), self._reviewer.person)
+            gate = ApproveGate(view, self._asker(tty, opened_at), self._reviewer.person, try_out)
             preset = self._take_preset()
             return gate.run(preset.decision, preset.reason) if preset else gate.run(None, "")
 

@@ -86,6 +86,8 @@ def build_driver(
         signer=SshSigner(Path.home(), git_setting("user.signingkey", ledger.root)),
         progress=progress,
         clock=CLOCK,
+        entropy=SystemEntropy(),
+        sleep=sleep,
     )
 
 

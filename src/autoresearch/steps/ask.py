@@ -131,5 +131,12 @@ def _feedback(at: Situation) -> list[dict[str, str]]:
         log = at.read(opened_by, body.log.path)[-LOG_TAIL_BYTES:].decode(errors="replace") if body.log else ""
         return [{"from": "experiment", "decision": body.status, "reason": f"{body.why}\n{log}"}]
     if isinstance(body, Approval | Acceptance):
-        return [{"from": opened_by.record.step, "decision": body.decision, "reason": body.reason}]
+        decided = {"from": opened_by.record.step, "decision": body.decision, "reason": body.reason}
+        return [decided, *_crashed_tries(body)]
     raise LedgerError(f"a {opened_by.record.kind} record opens no attempt")
+
+
+def _crashed_tries(body: Approval | Acceptance) -> list[dict[str, str]]:
+    """The last traceback that the reviewer saw, if the code was tried and crashed."""
+    crashes = [t.crash for t in body.tries if t.crash] if isinstance(body, Approval) else []
+    return [{"from": "a try before the decision", "decision": "crashed", "reason": c} for c in crashes[-1:]]

@@ -21,7 +21,7 @@ from autoresearch.adapters.screen_text import Look
 from autoresearch.adapters.terminal import TerminalReviewer
 from autoresearch.adapters.text_plot import Range, text_plot
 from autoresearch.errors import Pending
-from autoresearch.records import Person, ProxyCard, Reviewer, sha256
+from autoresearch.records import Person, ProxyCard, Reviewer, Tryout, sha256
 from autoresearch.safe_text import cells
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -387,8 +387,10 @@ def test_every_byte_that_the_approve_gate_writes(views, hostile):
     raw = hostile.encode("utf-8", "surrogatepass")
     files = {"experiment/experiment.py": raw, "experiment/x.json": raw}
     bundle = views.BUNDLE.model_copy(update={"files": {path: sha256(data) for path, data in files.items()}})
-    view = hostile_approval(views, hostile, bundle=bundle, files=files, ask_forecast=False)
-    written = all_bytes_of(lambda r: r.approve(view), "1234567d")
+    tried = Tryout(started_at=datetime(2030, 1, 1, tzinfo=UTC), outcome="crashed")
+    crash = tried.model_copy(update={"crash": hostile})
+    view = hostile_approval(views, hostile, bundle=bundle, files=files, ask_forecast=False, tries=[crash])
+    written = all_bytes_of(lambda r: r.approve(view, None), "12345678d")
     assert_only_our_controls(written)
     assert written.count(b"Decision: ") >= 9
 

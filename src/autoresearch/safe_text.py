@@ -21,6 +21,8 @@ _BLANK_LETTERS = (
 _MOST_MARKS = 3
 """More combining marks than this on one letter would draw over the neighbouring lines."""
 _TAB = 8
+_PLAIN = re.compile(r"[\n\t\x20-\x7e]*")
+"""Text in which there is nothing to show by name; most is."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -35,7 +37,7 @@ def escape(text: str, *, ascii_only: bool = False) -> str:
     ESC becomes `␛`, U+202E becomes `<U+202E>`, an invalid byte `<byte 9B>`. With
     `ascii_only` everything outside ASCII is named, for terminals without Unicode.
     """
-    if text.isascii() and text.isprintable():
+    if _PLAIN.fullmatch(text):
         return text
     shown, marks = [], _MOST_MARKS
     for char in text:
@@ -111,6 +113,8 @@ def odd_names(path: str, source: str) -> list[str]:
 
     One line each, e.g. `line 3: 'раss' mixes CYRILLIC and LATIN`.
     """
+    if source.isascii():
+        return []
     found: dict[str, None] = {}
     if path.endswith(".py"):
         for line, name in _names(source):

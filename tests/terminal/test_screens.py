@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autoresearch.adapters.accept_screens import accept_screen, accept_sections, claims_on_screen
-from autoresearch.adapters.code_view import careful, code_page, diff_page
+from autoresearch.adapters.code_view import careful, changed, code_page, diff_page
 from autoresearch.adapters.gate_screens import approve_screen, approve_sections
 from autoresearch.adapters.screen_text import Look
 from autoresearch.adapters.terminal import TerminalReviewer
@@ -117,6 +117,29 @@ def test_the_diff_splits_lines_as_the_file_has_them():
     assert "│ +x = 1␌y = 2<U+2028>z" in text
     assert "b.py (new)" in text
     assert diff_page(Look(), {"a": b"1"}, {"a": b"1"}) == ["No file changed."]
+
+
+def test_a_long_file_that_changed_much_is_not_lined_up():
+    """That took minutes at 20 000 lines; whoever writes the code must not decide how long the gate takes."""
+    old = "".join(f"x = {n}\n" for n in range(30_000)).encode()
+    new = "".join(f"x = {n}\n" if n % 3 else f"y = {n}\n" for n in range(30_000)).encode()
+    rows = diff_page(Look(), {"a.py": old}, {"a.py": new})
+    assert "@@ all 30001 lines before, then all 30001 lines now @@" in rows[1]
+    assert len(rows) == 60_004
+    assert changed(Look(), {"a.py": old}, {"a.py": new}) == "a.py +30001 -30001"
+    one = old.replace(b"x = 15000\n", b"y = 15000\n")
+    assert changed(Look(), {"a.py": old}, {"a.py": one}) == "a.py +1 -1"
+
+
+@pytest.mark.parametrize("name", ["approve", "accept"])
+@pytest.mark.parametrize("width", [20, 30, 40, 60])
+def test_the_digest_stands_on_every_width(views, name, width):
+    assert re.search(r"digest [0-9a-f]{8}\b", screens(views)[name](Look(width, 24))[0])
+
+
+def test_a_narrow_terminal_scrolls_rather_than_cut(views):
+    text = " ".join(approve_screen(views.approval_view(), Look(40, 24)))
+    assert "noise: Training on noisy labels" in text
 
 
 def test_deceiving_code_is_flagged(views):

@@ -19,6 +19,8 @@ LONG_LINE = 500
 """Characters, likewise."""
 _MOST_COLOURED = 200_000
 """Characters. Longer files are shown without colour rather than late."""
+_MOST_ALIGNED = 2000
+"""Lines between the first and the last that differ, up to which two versions are lined up."""
 _TAB = 8
 _LEXERS = {"py": "python", "json": "json", "toml": "toml", "yaml": "yaml", "yml": "yaml", "sh": "bash"}
 _COLOURS = (
@@ -166,6 +168,28 @@ def short_name(look: Look, path: str) -> str:
 
 
 def _unified(old: bytes, new: bytes, *, around: int) -> list[str]:
-    """Lines are those of the file: only a newline ends one."""
+    """Lines are those of the file: only a newline ends one.
+
+    Where much of a long file changed it is all taken out and all put in: to line such
+    lines up takes time that grows with their square, minutes for 20 000.
+    """
     before, after = decode(old).split("\n"), decode(new).split("\n")
-    return list(unified_diff(before, after, lineterm="", n=around))[2:]
+    if _changed_lines(before, after) <= _MOST_ALIGNED:
+        return list(unified_diff(before, after, lineterm="", n=around))[2:]
+    note = f"@@ all {len(before)} lines before, then all {len(after)} lines now @@"
+    return [note, *(f"-{line}" for line in before), *(f"+{line}" for line in after)]
+
+
+def _changed_lines(before: list[str], after: list[str]) -> int:
+    """Lines from the first that differs to the last, on the longer side."""
+    same = 0
+    for old, new in zip(before, after, strict=False):
+        if old != new:
+            break
+        same += 1
+    end = 0
+    for old, new in zip(reversed(before[same:]), reversed(after[same:]), strict=False):
+        if old != new:
+            break
+        end += 1
+    return max(len(before), len(after)) - same - end

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from autoresearch.adapters.code_view import careful, changed, code_page, diff_page, line_count, short_name
 from autoresearch.adapters.editor import PLAN_FILE, plan_yaml
 from autoresearch.adapters.screen_text import (
+    NARROW,
     Look,
     digits,
     duration,
@@ -45,6 +46,7 @@ FORECAST_ROWS = 3
 Compose = Callable[[int, int], list[str]]
 """(most items of a list, most lines of an item) → lines of the screen."""
 
+_NARROW_FIT = (3, 4)
 _FITS = [(12, 4), (8, 3), (6, 2), (4, 2), (3, 2), (2, 2), (4, 1), (3, 1), (2, 1), (1, 1)]
 """Tried from the fullest to the tersest."""
 
@@ -69,12 +71,15 @@ def short(digest: str) -> str:
 def fit(
     look: Look, compose: Compose, fits: Iterable[tuple[int, int]], below: int = PROMPT_ROWS
 ) -> tuple[int, int]:
-    """The first of `fits` whose composition leaves `below` rows; the last, tersest, if none does."""
+    """The first of `fits` whose composition leaves `below` rows; the last, tersest, if none does.
+
+    Nothing fits a narrow terminal: it scrolls, and what cannot fit had better be legible.
+    """
     tried = (0, 0)
     for tried in fits:
         if len(compose(*tried)) <= look.height - below:
-            break
-    return tried
+            return tried
+    return tried if look.width >= NARROW else _NARROW_FIT
 
 
 def keys(look: Look, sections: Iterable[Section], decisions: Mapping[str, str]) -> list[str]:
@@ -193,6 +198,9 @@ def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | Non
     """
     unlocked = (not view.ask_forecast) if forecasts_open is None else forecasts_open
 
+    # Once, not for every arrangement that is tried: these read every file.
+    warning, differences = _careful(view, look), _differences(view, look)
+
     def compose(items: int, lines: int) -> list[str]:
         return [
             *_head(view, look),
@@ -201,12 +209,12 @@ def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | Non
             *_hypotheses(view, look, items, lines),
             *_what_runs(view, look, items),
             *tried(look, view.tries),
-            *_careful(view, look),
+            *warning,
             *findings_rows(look, all_findings(view), _counts_of(view), max(items // 2, 1), max(lines - 1, 1)),
             *_open_assumptions(view, look, items),
             *(forecast_row(view, look) if unlocked else []),
             *_proxy(view, look),
-            *_since(view, look, items, max(lines - 1, 1)),
+            *_since(view, look, differences, items, max(lines - 1, 1)),
             *keys(look, approve_sections(view, look, forecasts_open=unlocked), decisions_offered(view)),
         ]
 
@@ -347,12 +355,16 @@ def _proxy(view: ApprovalView, look: Look) -> list[str]:
     return own(look, "Reach", f"a clear result shifts odds on the real target at most {most}-fold")
 
 
-def _since(view: ApprovalView, look: Look, items: int, lines: int) -> list[str]:
-    rows = []
-    if view.previous_files:
-        parts = [f"plan: {', '.join(fields)}"] if (fields := plan_changes(view)) else []
-        parts.append(changed(look, view.previous_files, view.files))
-        rows += theirs(look, "Changed", "; ".join(parts), lines)
+def _differences(view: ApprovalView, look: Look) -> str:
+    """What changed since the last decision, in one line; empty at a first gate."""
+    if not view.previous_files:
+        return ""
+    plan = [f"plan: {', '.join(fields)}"] if (fields := plan_changes(view)) else []
+    return "; ".join([*plan, changed(look, view.previous_files, view.files)])
+
+
+def _since(view: ApprovalView, look: Look, differences: str, items: int, lines: int) -> list[str]:
+    rows = theirs(look, "Changed", differences, lines) if differences else []
     latest = [(line, "") for line in reversed(view.history)]
     return rows + several(look, "History", latest, items, 1)
 

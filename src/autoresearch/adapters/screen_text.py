@@ -56,6 +56,8 @@ def heading(look: Look, left: str, right: str) -> str:
     """The first line of a screen."""
     if look.plain:
         return f"{left}, {right}"
+    if cells(left) + cells(right) + 8 >= look.width:
+        return look.strong(clip(f"{right}  {left}", look.width))
     rule = "─" if look.unicode else "-"
     fill = max(look.width - cells(left) - cells(right) - 8, 1)
     return look.strong(clip(f"{rule * 2} {left} {rule * fill} {right} {rule * 2}", look.width))
@@ -65,7 +67,8 @@ def own(look: Look, label: str, text: str, *, alarm: bool = False) -> list[str]:
     """A row of our own words; foreign fragments in it must be safe already."""
     paint = look.alarm if alarm else str
     if look.width < NARROW:
-        return [look.strong(label), *(paint(piece) for piece in wrap(text, look.width, words=True))]
+        rows = [paint(piece) for piece in wrap(text, look.width, words=True)]
+        return [look.strong(label), *rows] if label else rows
     pieces = wrap(text, look.width - LABEL, words=True)
     labels = [label, *[""] * (len(pieces) - 1)]
     return [

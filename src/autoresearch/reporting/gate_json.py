@@ -21,6 +21,7 @@ def approval_json(view: ApprovalView) -> dict[str, object]:
         "question": view.question,
         "model": view.model,
         "cost_usd": view.cost_usd,
+        "cap_usd": view.cap_usd,
         "trials": view.expected_trials,
         "plan": view.plan.model_dump(mode="json"),
         "critique": view.critique.model_dump(mode="json"),

@@ -35,6 +35,7 @@ def escape():
         "write-outside": write_outside(),
         "disk": disk("/out/fill"),
         "root": root(),
+        "kernel": os.uname().release,
     }
     print(json.dumps(found), flush=True)
 

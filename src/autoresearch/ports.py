@@ -34,6 +34,7 @@ from autoresearch.records import (
     PlanDraft,
     Prediction,
     Preflight,
+    Probe,
     Record,
     RegisteredReviewer,
     ResourceLimits,
@@ -303,6 +304,13 @@ class Sandbox(Protocol):
 
     def isolation(self) -> Isolation:
         """What a job would run in now. Raises BackEndMissing with the mend."""
+        ...
+
+    def probe(self) -> Probe | None:
+        """What trying this isolation found, now or earlier on the same engine since it was started.
+
+        Raises BackEndMissing if anything is not contained. None: there is nothing to try.
+        """
         ...
 
     def check_limits(self, limits: ResourceLimits) -> None:

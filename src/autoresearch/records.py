@@ -780,6 +780,30 @@ class Isolation(Frozen):
     """Name and version, for the record; not enforced."""
 
 
+class ProbeRow(Frozen):
+    """One thing that the isolation must not let happen, tried."""
+
+    name: Name
+    expected: Line
+    found: Line
+    ok: bool
+
+
+class Probe(Frozen):
+    """What trying the isolation found, on the machine that the run is about to use."""
+
+    tier: Tier
+    engine: Line
+    architecture: Line
+    image: Line
+    policy_sha256: Digest
+    script_sha256: Digest
+    """Of `sandbox/probe.py`, which ran inside."""
+    untested: list[Line] = []
+    """What of this machine no test of ours ever ran on."""
+    rows: list[ProbeRow]
+
+
 class Bundle(Frozen):
     """Exactly what a person approves. Its digest is what they type, and what the door checks."""
 
@@ -923,6 +947,8 @@ class Run(Body):
     run_id: Name
     """Names the containers."""
     host: Line
+    probe: Probe | None
+    """Made before the approval was consumed; None: there is no isolation to try."""
 
     def headline(self) -> str:
         return f"{count(len(self.trials), 'trial')} issued, approval consumed"
@@ -954,6 +980,10 @@ class Result(Body):
     why: Line
     run: Digest
     isolation: Isolation
+    probe: Digest | None
+    """Of the run's probe; None: there was none."""
+    caveats: list[Line] = []
+    """What a reader must know of the isolation."""
     facts: HostFacts
     trials_issued: int
     trials_completed: int

@@ -50,6 +50,7 @@ from autoresearch.records import (
     Isolation,
     Person,
     Preflight,
+    Probe,
     Proposal,
     Record,
     RegisteredReviewer,
@@ -401,6 +402,9 @@ class RecordedSandbox:
             approval = next(e for e in self.tape.entries if e.digest == body.approval)
             return body_as(approval.record, Approval).bundle.isolation
         return self.tape.next_as(Approval).bundle.isolation
+
+    def probe(self) -> Probe | None:
+        return self.tape.next_as(Run).probe
 
     def check_limits(self, limits: ResourceLimits) -> None:  # noqa: ARG002 - the machine that could not give them is gone
         for finding in self.tape.next_as(Preflight).findings:

@@ -37,6 +37,7 @@ from autoresearch.records import (
     MetricCard,
     Person,
     Plan,
+    Probe,
     Proposal,
     Record,
     ResourceLimits,
@@ -128,6 +129,7 @@ class FakeSandbox:
         trials_before_end: int | None = None,
         polls: int = 1,
         isolation: Isolation = FAKE_ISOLATION,
+        probe: Probe | None = None,
         cpus: float = 64,
     ) -> None:
         self._trial = trial
@@ -136,6 +138,7 @@ class FakeSandbox:
         self._trials_before_end = trials_before_end
         self._polls = polls
         self._isolation = isolation
+        self._probe = probe
         self._cpus = cpus
         self._runs: dict[str, _FakeRun] = {}
         self.submitted: list[Job] = []
@@ -143,6 +146,9 @@ class FakeSandbox:
 
     def isolation(self) -> Isolation:
         return self._isolation
+
+    def probe(self) -> Probe | None:
+        return self._probe
 
     def check_limits(self, limits: ResourceLimits) -> None:
         if limits.cpus > self._cpus:
@@ -263,7 +269,9 @@ def approved_job(
     assert isinstance(plan_body, Plan)
     nonce = sha256(run_id.encode())
     trials = door.issue_trials(nonce, plan.digest, plan_body)
-    run_body = Run(approval=approval.digest, nonce=nonce, trials=trials, run_id=run_id, host="test")
+    run_body = Run(
+        approval=approval.digest, nonce=nonce, trials=trials, run_id=run_id, host="test", probe=None
+    )
     run = entry_of(_record(run_body, "experiment", approval.record))
     job = Job(run_id, dict(files), trials, plan_body.config, plan_body.limits)
     return job, Warrant(project, plan, approval, run, [entry_of(project), entry_of(plan)])

@@ -430,6 +430,15 @@ def _result(item: Told, earlier: Sequence[Told]) -> list[str] | None:
         return [f"{item}: ran in another image or isolation than approved"]
     if not any(other.digest == approval.bundle.prediction for other in earlier):
         return [f"{item}: is older than its prediction"]
+    assert run is not None  # or there was no approval
+    return _probed(item, body, run)
+
+
+def _probed(item: Told, result: Result, run: Run) -> list[str]:
+    if result.probe != (None if run.probe is None else digest_of(run.probe)):
+        return [f"{item}: names another probe of its isolation than the run's"]
+    if run.probe and not all(row.ok for row in run.probe.rows):
+        return [f"{item}: ran although its isolation did not hold when it was tried"]
     return []
 
 

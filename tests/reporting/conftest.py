@@ -323,7 +323,14 @@ class Tale:
             TrialSpec(index=2 * i + k, arm=arm, seed=1000 + i) for i in range(8) for k, arm in enumerate(arms)
         ]
         return self.add(
-            Run(approval=self.latest["approval"], nonce="7" * 64, trials=trials, run_id="ar-1-1", host="lab"),
+            Run(
+                approval=self.latest["approval"],
+                nonce="7" * 64,
+                trials=trials,
+                run_id="ar-1-1",
+                host="lab",
+                probe=None,
+            ),
             by=SANDBOX,
         )
 
@@ -343,7 +350,7 @@ class Tale:
             status, "trial 5 raised ValueError"
         )
         body = Result(
-            status=status, why=self.line(why), run=self.latest["run"], isolation=self.isolation(), facts=facts,
+            status=status, why=self.line(why), run=self.latest["run"], isolation=self.isolation(), probe=None, facts=facts,
             trials_issued=16, trials_completed=done, trials=None if lost else file_ref("trials.jsonl", b"{}\n"),
             log=None if lost else file_ref("log.txt", log), refused=list(refused),
         )  # fmt: skip

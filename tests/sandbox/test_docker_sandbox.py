@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from autoresearch.adapters import docker_policy as policy
-from autoresearch.adapters.docker_probe import probe
 from autoresearch.adapters.docker_sandbox import DockerSandbox
+from autoresearch.adapters.sandbox_probe import probe
 from autoresearch.errors import BackEndMissing, InvalidInput, NotApproved, SandboxFailed
 from autoresearch.records import ResourceLimits
 from autoresearch.testing import approved_job, await_end, check_sandbox, collected
@@ -370,7 +370,7 @@ def run_trial(arm, seed, config, data):
 
 
 def test_probe_finds_every_limit_in_force(docker_sandbox):
-    rows = probe(docker_sandbox())
+    rows = probe(docker_sandbox()).rows
     assert [row.name for row in rows if not row.ok] == []
     assert {"memory", "processes", "network", "vsock", "io_uring", "write-outside", "disk", "time"} <= {
         row.name for row in rows
@@ -378,7 +378,9 @@ def test_probe_finds_every_limit_in_force(docker_sandbox):
 
 
 def test_probe_finds_a_profile_that_lets_all_pass(docker_sandbox):
-    rows = {row.name: row for row in probe(docker_sandbox(seccomp=b'{"defaultAction": "SCMP_ACT_ALLOW"}'))}
+    rows = {
+        row.name: row for row in probe(docker_sandbox(seccomp=b'{"defaultAction": "SCMP_ACT_ALLOW"}')).rows
+    }
     assert not rows["vsock"].ok
     assert not rows["io_uring"].ok
     assert rows["network"].ok

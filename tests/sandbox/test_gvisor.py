@@ -8,7 +8,7 @@ import pytest
 
 from autoresearch.adapters import docker_policy as policy
 from autoresearch.adapters import gvisor
-from autoresearch.adapters.docker_probe import probe
+from autoresearch.adapters.sandbox_probe import probe
 from autoresearch.errors import BackEndMissing, NotApproved
 from autoresearch.records import ResourceLimits
 from autoresearch.testing import approved_job, check_sandbox
@@ -74,7 +74,7 @@ def test_gvisor_conforms(gvisor_sandbox):
 
 @pytest.mark.docker
 def test_probe_finds_every_limit_in_force(gvisor_sandbox):
-    assert [row for row in probe(gvisor_sandbox()) if not row.ok] == []
+    assert [row for row in probe(gvisor_sandbox()).rows if not row.ok] == []
 
 
 @pytest.mark.docker

@@ -255,6 +255,7 @@ RESULT = Result(
     why="every issued trial ended well",
     run="3" * 64,
     isolation=ISOLATION,
+    probe=None,
     facts=HostFacts(
         exit_code=0,
         wall_seconds=31.4,

@@ -10,17 +10,18 @@ from typing import Any
 
 import docker.errors
 
-from autoresearch import assets, door, jobs
+from autoresearch import door, jobs
 from autoresearch.adapters import docker_policy as policy
-from autoresearch.adapters import engine, gvisor
+from autoresearch.adapters import engine, gvisor, sandbox_probe
 from autoresearch.adapters.docker_launch import NO_ANSWER, Launch, NameTaken, engine_errors, remove_all
 from autoresearch.adapters.docker_outputs import read_outputs
 from autoresearch.adapters.docker_watch import Watch, moment
+from autoresearch.adapters.image import cache_dir
 from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
 from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
-from autoresearch.records import HostFacts, Isolation, ResourceLimits, sha256
+from autoresearch.records import HostFacts, Isolation, Probe, ResourceLimits, sha256
 
-TESTED_ARCHITECTURES = ("x86_64", "amd64", "aarch64", "arm64")
+ARCHITECTURES = ("x86_64", "amd64", "aarch64", "arm64")
 """Those that the seccomp profile names."""
 KILLED = 137
 """Exit code of a process that SIGKILL ended, its own deadline's included."""
@@ -82,7 +83,7 @@ class DockerSandbox:
                 f"no Docker engine answers: {engine.reason(error)}\n{engine.mend()}"
             ) from error
         architecture = str(version.get("Arch", "unknown"))
-        if architecture not in TESTED_ARCHITECTURES:
+        if architecture not in ARCHITECTURES:
             raise BackEndMissing(
                 f"the sandbox has no system call filter for {architecture}; "
                 "use a machine with x86_64 or aarch64 processors"
@@ -118,13 +119,23 @@ class DockerSandbox:
         inputs = [jobs.inputs(part, self._harness) for part in jobs.shared(job)]
         self._launch(job.run_id, inputs, job.limits, policy.HARNESS_COMMAND)
 
-    def launch_probe(self, run_id: str, what: str, limits: ResourceLimits) -> None:
-        """Start the shipped `sandbox/probe.py` as an experiment would be started.
+    def probe(self) -> Probe:
+        return sandbox_probe.fresh_probe(self, cache_dir() / "probes")
 
-        Nobody approves it, so no byte of it can be chosen: it is read here.
-        """
-        script = (assets.sandbox() / "probe.py").read_bytes()
-        self._launch(run_id, [{"probe.py": script}], limits, ("python3", "-I", "-B", "/in/probe.py", what))
+    def machine(self) -> dict[str, str]:
+        with engine_errors("describe its machine"):
+            info = self._engine().info()
+        return {
+            "architecture": info["Architecture"],
+            "kernel": info["KernelVersion"],
+            "engine": info["ID"],
+            "boot": Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
+        }
+
+    def launch_probe(self, run_id: str, what: str, limits: ResourceLimits) -> None:
+        """Nobody approves it, so no byte of it can be chosen: it is read here."""
+        files = {"probe.py": sandbox_probe.script()}
+        self._launch(run_id, [files], limits, ("python3", "-I", "-B", "/in/probe.py", what))
 
     def poll(self, run_id: str) -> JobState:
         with engine_errors("look after the run"):

@@ -69,6 +69,9 @@ class ProcessSandbox:
             engine=f"Python {sys.version.split()[0]}",
         )
 
+    def probe(self) -> None:
+        """There is no isolation to try."""
+
     def check_limits(self, limits: ResourceLimits) -> None:
         cpus = os.cpu_count() or 1
         if limits.cpus > cpus:

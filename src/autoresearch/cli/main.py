@@ -331,11 +331,12 @@ def sandbox_build() -> None:
     type=click.Choice(["docker", "gvisor"]),
     help="Another than the project's; runs use the project's setting only.",
 )
-def sandbox_check(tier: "Tier | None") -> None:
-    """Probe the real isolation of the project's tier. Exit 4 if anything is not contained."""
+@as_json
+def sandbox_check(tier: "Tier | None", json_: bool) -> None:
+    """Try the real isolation of the project's tier. Exit 4 if anything is not contained."""
     from autoresearch.cli.sandbox import check_sandbox, tier_here
 
-    check_sandbox(tier or tier_here(_folder()))
+    check_sandbox(tier or tier_here(_folder()), as_json=json_)
 
 
 @cli.group()

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from autoresearch.adapters.docker_probe import probe
+from autoresearch.adapters.sandbox_probe import probe, require_contained
+from autoresearch.cli.output import show, show_json
 from autoresearch.cli.wiring import open_project, open_sandbox
-from autoresearch.errors import BackEndMissing, InvalidInput
-from autoresearch.records import Tier
+from autoresearch.errors import InvalidInput
+from autoresearch.records import Probe, Tier, digest_of
 from autoresearch.settings_in_force import settings_in_force
 
 
@@ -18,16 +19,24 @@ def tier_here(folder: Path) -> Tier:
     return settings_in_force(ledger.entries()).isolation
 
 
-def check_sandbox(tier: Tier) -> None:
-    sandbox = open_sandbox(tier)
-    print(f"{sandbox.isolation().engine}, image {sandbox.isolation().image[:19]}")
-    rows = probe(sandbox)
-    width = max(len(row.name) for row in rows)
-    for row in rows:
-        print(
+def check_sandbox(tier: Tier, *, as_json: bool) -> None:
+    """Try it now, whatever was tried before, and print what was found."""
+    found = probe(open_sandbox(tier))
+    if as_json:
+        show_json({**found.model_dump(mode="json"), "digest": digest_of(found)})
+    else:
+        show(table(found))
+    require_contained(found)
+
+
+def table(found: Probe) -> list[str]:
+    width = max(len(row.name) for row in found.rows)
+    return [
+        f"{found.engine}, {found.architecture}, image {found.image[:19]}",
+        *(
             f"{'ok' if row.ok else 'NOT CONTAINED':<13}  {row.name:<{width}}  expected {row.expected}; found {row.found}"
-        )
-    if not all(row.ok for row in rows):
-        raise BackEndMissing(
-            "the sandbox does not contain everything it should; do not run experiments on this machine"
-        )
+            for row in found.rows
+        ),
+        *(f"untested: {what}" for what in found.untested),
+        f"digest {digest_of(found)}; it is stored with every result",
+    ]

@@ -156,6 +156,8 @@ def banners(history: Sequence[Entry], cycle: int, found: Found) -> list[dict[str
             "No isolation: shipped code only",
             "The experiment ran as an ordinary process. Its bytes are those of the installed package.",
         )
+    for caveat in _caveats(entries):
+        add("About the isolation", f"{caveat[:1].upper()}{caveat[1:]}.")
     if plan and plan.metric.formula == "reported":
         add(
             "Self-reported metric",
@@ -191,6 +193,13 @@ def _ran_without_isolation(entries: Sequence[Entry]) -> bool:
     tiers = [body.isolation.tier for body in bodies if isinstance(body, Result)]
     tiers += [body.bundle.isolation.tier for body in bodies if isinstance(body, Approval)]
     return NO_TIER in tiers
+
+
+def _caveats(entries: Sequence[Entry]) -> list[str]:
+    """What results say of what they ran in, each once."""
+    bodies = [entry.record.body for entry in entries]
+    said = [caveat for body in bodies if isinstance(body, Result) for caveat in body.caveats]
+    return list(dict.fromkeys(said))
 
 
 def _failures(entries: Sequence[Entry]) -> str:

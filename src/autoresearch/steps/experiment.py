@@ -8,6 +8,7 @@ whole, and records `Lost` otherwise. Nothing runs twice under one approval.
 
 import platform
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from autoresearch.analysis.trials import MAX_LINE_BYTES, TRIALS_FILE, Trial, parse_line
 from autoresearch.analysis.worker import compute
@@ -16,10 +17,13 @@ from autoresearch.door import issue_trials
 from autoresearch.errors import InvalidInput, NotApproved
 from autoresearch.ports import Collected, Entry, Job, JobState, Warrant
 from autoresearch.records import (
+    NO_TIER,
     SANDBOX,
     Approval,
     FileRef,
+    Isolation,
     Plan,
+    Probe,
     Result,
     ResultStatus,
     Run,
@@ -27,6 +31,7 @@ from autoresearch.records import (
     TrialSpec,
     clip,
     count,
+    digest_of,
 )
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 from autoresearch.steps.workers import UNOBSERVED, collect
@@ -51,7 +56,9 @@ def issue(at: Situation, ports: StepPorts) -> Draft:
             "the approval is no longer the ledger's last record, so it is void; it is asked for again at: autoresearch run"
         )
     _require_approved(at)
-    ports.sandbox.isolation()  # an engine that does not answer must not cost the approval
+    # An engine that does not answer, or does not hold what it should, must not cost the approval.
+    ports.sandbox.isolation()
+    probe = ports.sandbox.probe()
     plan = at.body(Plan)
     nonce = ports.entropy.token_hex(32)
     body = Run(
@@ -60,6 +67,7 @@ def issue(at: Situation, ports: StepPorts) -> Draft:
         trials=issue_trials(nonce, at.entry("plan").digest, plan),
         run_id=f"p{at.proposal_body().project[:8]}-{approval.digest[:12]}",
         host=f"{platform.system()} {platform.machine()}",
+        probe=probe,
     )
     return Draft(body, SANDBOX)
 
@@ -122,13 +130,37 @@ def clean_up(at: Situation, ports: StepPorts) -> None:
     ports.sandbox.remove(at.body(Run).run_id)
 
 
+class IsolationFields(TypedDict):
+    """Those of a result that say what the run was isolated by."""
+
+    isolation: Isolation
+    probe: str | None
+    caveats: list[str]
+
+
+def isolation_of(at: Situation) -> IsolationFields:
+    isolation, probe = at.body(Approval).bundle.isolation, at.body(Run).probe
+    return {
+        "isolation": isolation,
+        "probe": None if probe is None else digest_of(probe),
+        "caveats": caveats(isolation, probe),
+    }
+
+
+def caveats(isolation: Isolation, probe: Probe | None) -> list[str]:
+    """What a reader must know of what the code ran in."""
+    if probe is None:
+        return [] if isolation.tier == NO_TIER else ["the isolation was not tried before the run"]
+    return [f"untested: {what}" for what in probe.untested]
+
+
 def _lost(at: Situation) -> Result:
     run = at.body(Run)
     return Result(
         status="Lost",
         why="nothing is left of the run: its supervisor died and no container ended whole",
         run=at.entry("run").digest,
-        isolation=at.body(Approval).bundle.isolation,
+        **isolation_of(at),
         facts=UNOBSERVED,
         trials_issued=len(run.trials),
         trials_completed=0,
@@ -151,7 +183,7 @@ def _result(at: Situation, collected: Collected) -> Draft:
         status=status,
         why=clip(why, 500),
         run=at.entry("run").digest,
-        isolation=at.body(Approval).bundle.isolation,
+        **isolation_of(at),
         facts=collected.facts,
         trials_issued=len(run.trials),
         trials_completed=done,

@@ -17,6 +17,8 @@ from filelock import FileLock
 
 from autoresearch import assets
 from autoresearch.adapters import docker_policy, gvisor, image
+from autoresearch.adapters.bubblewrap_root import find_or_make as bubblewrap_root_of
+from autoresearch.adapters.bubblewrap_sandbox import BubblewrapSandbox
 from autoresearch.adapters.docker_sandbox import DockerSandbox
 
 REPOSITORY = Path(__file__).parents[1]
@@ -157,3 +159,26 @@ def gvisor_sandbox(gvisor_engine):
     yield make
     for sandbox in made:
         sandbox.close()
+
+
+@pytest.fixture(scope="session")
+def bubblewrap_root():
+    if shutil.which("bwrap") is None or os.geteuid() != 0:
+        pytest.skip("bubblewrap needs root and bwrap: make test installs it")
+    return bubblewrap_root_of(assets.sandbox() / "requirements.lock", print)
+
+
+@pytest.fixture
+def bubblewrap_sandbox(bubblewrap_root):
+    """Makes sandboxes of the bubblewrap tier, as `docker_sandbox` does of the docker tier."""
+    folder = assets.sandbox()
+
+    def make(shipped=frozenset(), **changes):
+        given = {
+            "harness": (folder / "harness.py").read_bytes(),
+            "seccomp": (folder / "seccomp.json").read_bytes(),
+            **changes,
+        }
+        return BubblewrapSandbox(bubblewrap_root, shipped=shipped, **given)
+
+    return make

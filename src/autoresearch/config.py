@@ -13,7 +13,7 @@ from autoresearch.records import RegisteredReviewer, Settings, first_problem
 _COMMENTS = {
     "model": "who writes the steps: none (they read proposal.md), anthropic:<model>, or command:<program>",
     "base_url": "a server of the same protocol, e.g. http://127.0.0.1:8000; empty for the provider's own",
-    "isolation": "what stands between the experiment's code and this machine: docker, or gvisor",
+    "isolation": "what stands between the experiment's code and this machine: docker, gvisor, or bubblewrap (weaker)",
     "max_attempts": "attempts per cycle; at the bound `run` stops",
     "max_cycles": "cycles per project",
     "artifact_limit_mb": "larger outputs stay in .git/autoresearch/artifacts, by digest",

@@ -356,7 +356,7 @@ class Settings(Frozen):
     model_options: dict[Line, ModelOptions] = {}
     """By what stands in `model` or `models`."""
     budget: Budget = Budget()
-    isolation: Literal["docker", "gvisor"] = "docker"
+    isolation: Literal["docker", "gvisor", "bubblewrap"] = "docker"
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
     """Attempts per cycle."""
     max_cycles: Annotated[int, Field(ge=1, le=100)] = 5
@@ -762,7 +762,11 @@ class Rechecks(Frozen):
     fresh_seeds: Annotated[int, Field(ge=0, le=20)] = 1
 
 
-Tier = Literal["docker", "gvisor", "none: shipped code only"]
+Tier = Literal["docker", "gvisor", "bubblewrap", "none: shipped code only"]
+WEAKER = (
+    "isolation: bubblewrap, weaker than a container: the code could read this machine's programs and libraries, "
+    "there was no image, and the run would have died with its supervisor"
+)
 NO_TIER: Tier = "none: shipped code only"
 
 

@@ -326,6 +326,9 @@ def _isolation(view: ApprovalView, look: Look) -> list[str]:
     if isolation.tier == NO_TIER:
         return own(look, "Isolation", f"NONE: {isolation.tier}; {spent}", alarm=True)
     image = look.line(isolation.image.removeprefix("sha256:"))[:12]
+    if isolation.tier == "bubblewrap":
+        weaker = f"bubblewrap, WEAKER than a container, no network, root {image}; {spent}"
+        return own(look, "Isolation", weaker, alarm=True)
     tier = {"docker": "Docker", "gvisor": "gVisor in Docker"}[isolation.tier]
     return own(look, "Isolation", f"{tier}, no network, image {image}; {spent}")
 

@@ -139,7 +139,7 @@ def _build(client: "DockerClient", source: Path, digest: str, cache: Path, progr
         done(f"base, {origin}")
     interpreter = _interpreter(client, base)
     with _stage(progress) as done:
-        wheels = _wheels(source / "requirements.lock", interpreter, cache)
+        wheels = wheels_of(source / "requirements.lock", interpreter, cache)
         done(
             f"{len(list(wheels.glob('*.whl')))} packages for Python {interpreter.version[0]}.{interpreter.version[1]}, by hash"
         )
@@ -268,7 +268,7 @@ def _interpreter(client: "DockerClient", base: str) -> Interpreter:
 # ---------------------------------------------------------------------- wheels
 
 
-def _wheels(lock: Path, interpreter: Interpreter, cache: Path) -> Path:
+def wheels_of(lock: Path, interpreter: Interpreter, cache: Path) -> Path:
     """Directory with exactly the lock's wheels for `interpreter`. Raises BackEndMissing."""
     tag = f"cp{interpreter.version[0]}{interpreter.version[1]}"
     key = f"{manifest_digest({'lock': lock.read_bytes()})[:16]}-{tag}-{interpreter.machine}-{interpreter.glibc[1]}"

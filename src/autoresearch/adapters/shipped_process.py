@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from autoresearch import door, jobs
-from autoresearch.contents import chunks_of_file
+from autoresearch.adapters.directory_outputs import read_directory
 from autoresearch.errors import InvalidInput, SandboxFailed
 from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
 from autoresearch.records import HostFacts, Isolation, ResourceLimits, digest_of, sha256
@@ -121,7 +120,7 @@ class ProcessSandbox:
         if run is None or not run.done.is_set():
             raise SandboxFailed(f"run {run_id} has no outputs to collect: it has not ended, or is gone")
         run.threads[0].join(timeout=5)
-        outputs = _read(run.directory / "out", jobs.Outputs(limits, into))
+        outputs = read_directory(run.directory / "out", jobs.Outputs(limits, into))
         log, cut = run.log.text()
         return [Collected(_facts(run, truncated=outputs.truncated), outputs.files, log, cut, outputs.refused)]
 
@@ -209,27 +208,6 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         return  # nothing of it is left
-
-
-def _read(out: Path, outputs: jobs.Outputs) -> jobs.Outputs:
-    """Regular files below `out`, through the same filter as the container's."""
-    for directory, subdirectories, names in os.walk(out):
-        subdirectories.sort()
-        for name in sorted(names):
-            file = Path(directory) / name
-            path = file.relative_to(out).as_posix()
-            status = file.lstat()
-            why = jobs.why_refused(path)
-            if not stat.S_ISREG(status.st_mode):
-                why = "only regular files are taken"
-            if why is not None:
-                outputs.refuse(path, why)
-            elif outputs.fits(status.st_size):
-                outputs.take(path, chunks_of_file(file))
-            else:
-                outputs.refuse(path, "the outputs are larger than the limit; nothing after it was read")
-                return outputs
-    return outputs
 
 
 def _facts(run: _Running, *, truncated: bool) -> HostFacts:

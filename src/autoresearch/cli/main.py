@@ -328,7 +328,7 @@ def sandbox_build() -> None:
 @sandbox.command("check")
 @click.option(
     "--tier",
-    type=click.Choice(["docker", "gvisor"]),
+    type=click.Choice(["docker", "gvisor", "bubblewrap"]),
     help="Another than the project's; runs use the project's setting only.",
 )
 @as_json

@@ -17,6 +17,7 @@ from autoresearch.workflow import Step, Workflow, parse_workflow
 
 if TYPE_CHECKING:
     from autoresearch.adapters.anthropic_model import AnthropicModel
+    from autoresearch.adapters.bubblewrap_sandbox import BubblewrapSandbox
     from autoresearch.adapters.command_model import CommandModel
     from autoresearch.adapters.docker_sandbox import DockerSandbox
     from autoresearch.driver import Driver
@@ -175,27 +176,34 @@ def require_models(workflow: Workflow, settings: Settings) -> None:
 
 
 @cache
-def open_sandbox(tier: Tier) -> "DockerSandbox":
-    """The hardened container on this machine's engine; builds the image where it is missing.
+def open_sandbox(tier: Tier) -> "DockerSandbox | BubblewrapSandbox":
+    """The sandbox of a tier; what it runs in is made where it is missing.
 
-    Raises BackEndMissing for the tier that only `demo` may have.
+    Raises BackEndMissing where this machine does not have it, and for the tier that only `demo` may
+    have. No other tier is tried instead.
     """
+    from autoresearch import assets
+
+    folder, shipped = assets.sandbox(), assets.shipped_experiments()
+    harness, seccomp = (folder / "harness.py").read_bytes(), (folder / "seccomp.json").read_bytes()
+    if tier == "bubblewrap":
+        from autoresearch.adapters.bubblewrap_root import find_or_make
+        from autoresearch.adapters.bubblewrap_sandbox import BubblewrapSandbox, require_machine
+
+        require_machine()
+        root = find_or_make(folder / "requirements.lock", say)
+        return BubblewrapSandbox(root, harness=harness, seccomp=seccomp, shipped=shipped)
     if tier == NO_TIER:
         raise BackEndMissing(
             "what ran without isolation in a demonstration can run again only so: autoresearch demo"
         )
-    from autoresearch import assets
     from autoresearch.adapters.docker_policy import RUNC, RUNSC
     from autoresearch.adapters.docker_sandbox import DockerSandbox
     from autoresearch.adapters.image import find_or_build
 
-    folder = assets.sandbox()
+    runtime = RUNSC if tier == "gvisor" else RUNC
     return DockerSandbox(
-        find_or_build(say),
-        harness=(folder / "harness.py").read_bytes(),
-        seccomp=(folder / "seccomp.json").read_bytes(),
-        shipped=assets.shipped_experiments(),
-        runtime={"docker": RUNC, "gvisor": RUNSC}[tier],
+        find_or_build(say), harness=harness, seccomp=seccomp, shipped=shipped, runtime=runtime
     )
 
 

@@ -19,6 +19,7 @@ from autoresearch.ports import Collected, Entry, Job, JobState, Warrant
 from autoresearch.records import (
     NO_TIER,
     SANDBOX,
+    WEAKER,
     Approval,
     FileRef,
     Isolation,
@@ -149,9 +150,13 @@ def isolation_of(at: Situation) -> IsolationFields:
 
 def caveats(isolation: Isolation, probe: Probe | None) -> list[str]:
     """What a reader must know of what the code ran in."""
+    weaker = [WEAKER] if isolation.tier == "bubblewrap" else []
     if probe is None:
-        return [] if isolation.tier == NO_TIER else ["the isolation was not tried before the run"]
-    return [f"untested: {what}" for what in probe.untested]
+        return [
+            *weaker,
+            *([] if isolation.tier == NO_TIER else ["the isolation was not tried before the run"]),
+        ]
+    return [*weaker, *(f"untested: {what}" for what in probe.untested)]
 
 
 def _lost(at: Situation) -> Result:

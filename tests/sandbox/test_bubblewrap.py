@@ -369,3 +369,8 @@ def test_without_root_it_is_refused_with_the_mend(tmp_path):
     code = "import autoresearch.adapters.bubblewrap_sandbox\n" + code
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert re.search(r"needs root.*sudo.*isolation = \"docker\".* 4", said, re.DOTALL)
+
+
+def test_more_than_one_worker_is_refused(bubblewrap_sandbox):
+    with pytest.raises(InvalidInput, match=r"limits\.workers is 2"):
+        bubblewrap_sandbox().check_limits(SMALL.model_copy(update={"workers": 2}))

@@ -27,7 +27,7 @@ from autoresearch.adapters.docker_policy import HARNESS_COMMAND, memory_mb
 from autoresearch.adapters.image import cache_dir
 from autoresearch.adapters.seccomp_filter import compile_filter
 from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
-from autoresearch.ports import Collected, Job, JobState, Warrant
+from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
 from autoresearch.records import HostFacts, Isolation, Probe, ResourceLimits, sha256
 
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -102,7 +102,7 @@ class BubblewrapSandbox:
                 f"{memory_mb(limits)} MB with scratch space, but this machine has {megabytes}"
             )
 
-    def submit(self, job: Job, warrant: Warrant) -> None:
+    def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
         door.admit(job, warrant, self.isolation(), self._shipped)
         self.check_limits(job.limits)
         self._launch(job.run_id, jobs.inputs(job, self._harness), job.limits, HARNESS_COMMAND)

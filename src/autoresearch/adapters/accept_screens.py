@@ -37,11 +37,11 @@ Verdicts = Mapping[str, ClaimVerdict]
 
 ACCEPT_DECISIONS = {
     "accept": "into the report",
-    "revise": "rewrite them",
+    "revise": "rewrite",
     "redo": "new experiment",
-    "reject": "no claim stands",
-    "follow-up": "accept, then a new cycle",
-    "quit": "decide later",
+    "reject": "none stands",
+    "follow-up": "accept, new cycle",
+    "quit": "later",
 }
 
 
@@ -82,13 +82,13 @@ def _composer(view: AcceptanceView, look: Look, verdicts: Verdicts) -> Compose:
         return [
             *_head(view, look),
             *(theirs(look, "Proposal", view.title, 1) if lines > 2 else []),
-            *_predicted_and_observed(view, look),
+            *_predicted_and_observed(view, look, lines),
             *_surprise(view, look),
             *_run(view, look),
             *_deviations(view, look, lines),
-            *findings_rows(look, all_findings(view), _rules(view), min(items, max(lines - 1, 1)), 1),
+            *findings_rows(look, all_findings(view), _checked(view), min(items, max(lines - 1, 1)), 1),
             *_claims(view, look, verdicts, items, lines),
-            *theirs(look, "Takeaway", view.conclusion.takeaway, lines),
+            *theirs(look, "Takeaway", view.conclusion.takeaway, max(lines - 1, 1)),
             *keys(look, accept_sections(view, look, verdicts), ACCEPT_DECISIONS),
         ]
 
@@ -114,10 +114,15 @@ def _rules(view: AcceptanceView) -> str:
     return f"{count(len(view.monitoring.rules), 'rule')} checked"
 
 
+def _checked(view: AcceptanceView) -> str:
+    """The rules, and where it takes no row of its own, that the plan was kept."""
+    return f"{_rules(view)}; {'deviations above' if view.check.deviations else 'no deviation from the plan'}"
+
+
 # --------------------------------------------------- predicted and observed
 
 
-def _predicted_and_observed(view: AcceptanceView, look: Look) -> list[str]:
+def _predicted_and_observed(view: AcceptanceView, look: Look, lines: int) -> list[str]:
     contrast = view.check.contrast
     ranges = [
         Range(_forecaster(view, f), *f.quantiles, "10/50/90")
@@ -125,7 +130,9 @@ def _predicted_and_observed(view: AcceptanceView, look: Look) -> list[str]:
         if f.quantiles and f.about == "contrast"
     ]
     ranges.append(Range("Observed", contrast.low, contrast.estimate, contrast.high, f"{contrast.level:.0%}"))
-    outcome = f"{contrast.outcome}: {contrast_name(view.plan)}, n {contrast.n}"
+    # How many there were stands in the row of the run, too.
+    size = f", n {contrast.n}" if lines > 2 else ""
+    outcome = f"{contrast.outcome}: {contrast_name(view.plan)}{size}"
     if look.plain or look.width < NARROW:
         rows = [row for r in ranges for row in own(look, r.label, r.figures())]
     else:
@@ -170,7 +177,7 @@ def _run(view: AcceptanceView, look: Look) -> list[str]:
 def _deviations(view: AcceptanceView, look: Look, lines: int) -> list[str]:
     deviations = view.check.deviations
     if not deviations:
-        return own(look, "Deviations", "none from the plan")
+        return []
     rows = own(look, "Deviations", f"{len(deviations)} from the plan")
     shown = deviations if lines > 1 else deviations[:1]
     return rows + [

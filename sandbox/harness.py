@@ -2,8 +2,11 @@
 
     harness.py IN OUT          IN = /in and OUT = /out in a container
 
-Reads `IN/job.json`: {"trials": [{"index", "arm", "seed"}], "config": {...}, "parallel": n}
-and imports `IN/experiment/experiment.py` once. Leaves
+Reads `IN/job.json`: {"trials": [{"index", "arm", "seed"}], "config": {...}, "parallel": n,
+"command": [...]}. Without a command it imports `IN/experiment/experiment.py` once and calls its
+`run_trial`. A command is run once a trial, in a directory of its own, with {"index", "arm",
+"seed", "config"} on its standard input, and leaves the trial's values there in `metrics.json`.
+Leaves
 
     OUT/trials.jsonl          one line a trial, as it ends:
         {"index", "arm", "seed", "status": "ok" | "error", "seconds",
@@ -23,6 +26,7 @@ import math
 import os
 import random
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,11 +44,20 @@ LARGEST_INTEGER = 2**53
 ERROR_LINES = 20
 ERROR_CHARACTERS = 2000
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+PLACEHOLDER = re.compile(r"\{(arm|seed|experiment)\}")
+"""In a command: the arm's name, the seed, the directory that holds the experiment's files."""
+METRICS = "metrics.json"
+MOST_METRICS = 256 * 2**20
+"""Bytes of one trial's values, as the supervisor takes them."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class BadValue(Exception):
     """A trial returned something that is not a named number or array."""
+
+
+class CommandFailed(Exception):
+    """The program of a trial did not end well, or left nothing that can be read."""
 
 
 def main(in_dir, out_dir):
@@ -56,10 +69,72 @@ def main(in_dir, out_dir):
     for name in ("arrays", "artifacts"):
         os.makedirs(os.path.join(out_dir, name), exist_ok=True)
     os.chdir(os.path.join(out_dir, "artifacts"))
-    experiment = load(os.path.join(in_dir, "experiment"))
+    code = os.path.join(in_dir, "experiment")
+    experiment = Command(job["command"], code, os.getcwd()) if job.get("command") else load(code)
     if experiment is None:
         return NOT_LOADABLE
     return 0 if run_all(job, experiment, out_dir) else TRIALS_FAILED
+
+
+class Command:
+    """A program as an experiment: the values of a trial are what it leaves in `metrics.json`."""
+
+    def __init__(self, words, code, place):
+        self.words, self.code, self.place = words, code, place
+
+    def values(self, trial, config):
+        """Run the program for one trial. Raises CommandFailed unless it ended well and left its values."""
+        folder = os.path.join(self.place, f"trial-{trial['index']}")
+        os.mkdir(folder)
+        stands_for = {"arm": trial["arm"], "seed": str(trial["seed"]), "experiment": self.code}
+        argv = [PLACEHOLDER.sub(lambda found: stands_for[found[1]], word) for word in self.words]
+        about = json.dumps({**trial, "config": config}).encode()
+        try:
+            code = subprocess.run(argv, cwd=folder, input=about, check=False).returncode
+        except OSError as error:
+            raise CommandFailed(f"{argv[0]} could not be started: {error.strerror}") from error
+        if code != 0:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            raise CommandFailed(f"{argv[0]} {how}")
+        found = read_metrics(os.path.join(folder, METRICS))
+        os.unlink(os.path.join(folder, METRICS))  # it stands in OUT under the trial's own name
+        if not os.listdir(folder):
+            os.rmdir(folder)
+        return found
+
+
+def read_metrics(path):
+    """What stands in `metrics.json`. Raises CommandFailed for what is not strict JSON."""
+    if not os.path.isfile(path):
+        raise CommandFailed(f"it ended well, but left no {METRICS} in its working directory")
+    if os.path.getsize(path) > MOST_METRICS:
+        raise CommandFailed(f"{METRICS} has more than {MOST_METRICS} bytes")
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        found = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=not_a_number)
+    except (ValueError, RecursionError) as error:
+        raise CommandFailed(f"{METRICS} is not JSON: {error}") from error
+    refuse_truth_values(found)
+    return found
+
+
+def unique(pairs):
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return dict(pairs)
+
+
+def not_a_number(word):
+    raise ValueError(f"{word} is not a finite number")
+
+
+def refuse_truth_values(value):
+    """Python would take true for 1; whoever wrote it into a file meant something else."""
+    if isinstance(value, bool):
+        raise CommandFailed(f"{METRICS} holds true or false where a number has to stand")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        refuse_truth_values(inner)
 
 
 def load(directory):
@@ -137,12 +212,18 @@ def run_one(trial, config, experiment, out_dir):
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(trial["seed"])
     try:
-        make_data = getattr(experiment, "make_data", None)
-        data = {} if make_data is None else make_data(trial["seed"], config)
-        returned = experiment.run_trial(trial["arm"], trial["seed"], config, data)
+        if isinstance(experiment, Command):
+            returned = experiment.values(trial, config)
+        else:
+            make_data = getattr(experiment, "make_data", None)
+            data = {} if make_data is None else make_data(trial["seed"], config)
+            returned = experiment.run_trial(trial["arm"], trial["seed"], config, data)
         return keep(named(returned), trial["index"], out_dir)
+    except CommandFailed as problem:
+        return failed(str(problem))
     except BadValue as problem:
-        return failed(f"run_trial returned {problem}")
+        where = f"{METRICS} holds" if isinstance(experiment, Command) else "run_trial returned"
+        return failed(f"{where} {problem}")
     except BaseException:  # SystemExit too: one trial's end is not the run's
         return failed("".join(traceback.format_exc()))
 

@@ -36,6 +36,7 @@ def escape():
         "disk": disk("/out/fill"),
         "root": root(),
         "kernel": os.uname().release,
+        "python": list(sys.version_info[:2]),
     }
     print(json.dumps(found), flush=True)
 

@@ -37,16 +37,24 @@ _RUN_SEEDS = 2**31
 """Runs and rechecks have the seeds below, tries those from here to 2**32."""
 
 
-def admit(job: Job, warrant: Warrant | TryWarrant, isolation: Isolation, shipped: Container[str]) -> None:
+def admit(
+    job: Job,
+    warrant: Warrant | TryWarrant,
+    isolation: Isolation,
+    shipped: Container[str],
+    data: Mapping[str, str | None] | None = None,
+) -> None:
     """Raise NotApproved, naming the difference, unless `warrant` covers `job` in `isolation`.
 
     `shipped` holds `manifest_digest` of every experiment in the installed package:
     the only code that a demonstration may run, and the only code that may ever run
-    without isolation.
+    without isolation. `data` holds, by the digest of each input, the digest that its files
+    give now; a sandbox that mounts none leaves it out, and no job with inputs is admitted.
     """
     is_shipped = manifest_digest(job.files) in shipped
     if isinstance(warrant, TryWarrant):
         _admit_try(job, warrant, isolation, is_shipped=is_shipped)
+        _same_data(job, data or {})
         return
     if TRY_NAME in job.run_id:
         raise NotApproved("a run cannot go by the name of a try")
@@ -57,6 +65,8 @@ def admit(job: Job, warrant: Warrant | TryWarrant, isolation: Isolation, shipped
     _decided(approval, warrant, project)
     _same_bytes(job, approval.bundle, isolation)
     _same_plan(job, warrant, approval.bundle, plan)
+    _same_needs(job, approval.bundle, plan, isolation)
+    _same_data(job, data or {})
     if warrant.purpose == "run":
         _issued(job, run, plan, warrant.plan.digest)
     else:
@@ -79,6 +89,7 @@ def _admit_try(job: Job, warrant: TryWarrant, isolation: Isolation, *, is_shippe
     _same_bytes(job, bundle.model_copy(update={"limits": try_limits(bundle.limits)}), isolation)
     if warrant.plan.digest != bundle.plan or dict(job.config) != plan.config:
         raise NotApproved("the plan or its configuration differs from what the gate shows")
+    _same_needs(job, bundle, plan, isolation)
     if list(job.trials) != try_trials(warrant.nonce, warrant.plan.digest, plan):
         raise NotApproved("a try is one trial an arm, on the throwaway seed that follows from its nonce")
     _fenced(project, isolation, is_shipped=is_shipped)
@@ -208,6 +219,41 @@ def _same_plan(job: Job, warrant: Warrant, bundle: Bundle, plan: Plan) -> None:
         raise NotApproved("the plan differs from the one that was approved")
     if dict(job.config) != plan.config or job.limits != plan.limits:
         raise NotApproved("the job's configuration differs from the approved plan")
+
+
+def _same_needs(job: Job, bundle: Bundle, plan: Plan, isolation: Isolation) -> None:
+    """What the job is and asks beyond its files: the command, the environment, the data, the GPUs."""
+    needs, environment = job.needs, plan.environment
+    if list(job.command) != plan.command:
+        raise NotApproved("the job's command differs from the approved plan")
+    if needs.gpus != plan.limits.gpus:
+        raise NotApproved("the job's GPUs differ from the approved plan")
+    lock = environment.lock if environment else None
+    if needs.environment != environment or (sha256(needs.lock) if needs.lock else None) != (
+        lock.sha256 if lock else None
+    ):
+        raise NotApproved("the job's environment differs from the approved plan")
+    if environment and environment.image not in (None, isolation.image):
+        raise NotApproved(f"the sandbox's image is {isolation.image}, but the plan names {environment.image}")
+    if {item.name: item.sha256 for item in needs.inputs} != bundle.inputs or list(
+        needs.inputs
+    ) != plan.inputs:
+        raise NotApproved("the job's data differ from what was approved")
+
+
+def _same_data(job: Job, data: Mapping[str, str | None]) -> None:
+    for item in job.needs.inputs:
+        if item.sha256 not in data:
+            raise NotApproved(f"/data/{item.name} cannot be given in this sandbox")
+        found = data[item.sha256]
+        if found != item.sha256:
+            now = (
+                f"its files give {found[:12]} now" if found else "its files are gone or no longer plain files"
+            )
+            raise NotApproved(
+                f"/data/{item.name} differs from what was approved: {now}, {item.sha256[:12]} was approved; "
+                f"put the files back at .git/autoresearch/inputs/{item.sha256}"
+            )
 
 
 def _issued(job: Job, run: Run, plan: Plan, plan_digest: str) -> None:

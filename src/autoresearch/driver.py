@@ -27,7 +27,7 @@ from autoresearch.gates import (
     subject_for,
 )
 from autoresearch.graph import CycleEnded, OpenGate, walk
-from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE
+from autoresearch.layout import LOCK_FILE, PROPOSAL_FILE, SETTINGS_FILE, vouched_files
 from autoresearch.nodes import NewProposalNeeded, Nodes
 from autoresearch.ports import (
     AcceptanceView,
@@ -48,7 +48,10 @@ from autoresearch.records import HUMAN as MADE_BY_PERSON
 from autoresearch.records import (
     Acceptance,
     Approval,
+    Bundle,
     Config,
+    DataInput,
+    Environment,
     Kind,
     Proposal,
     Record,
@@ -61,6 +64,7 @@ from autoresearch.records import (
 )
 from autoresearch.settings_in_force import proposal_in_force, settings_in_force
 from autoresearch.signed import require_signed_settings
+from autoresearch.steps.experiment import needs_of
 from autoresearch.steps.situation import Situation
 from autoresearch.tries import Sign, TryRoom
 from autoresearch.workflow import Workflow
@@ -68,11 +72,48 @@ from autoresearch.workflow import Workflow
 Standing = Literal["accepted", "rejected", "terminated"]
 
 
+@dataclass(frozen=True)
+class Written:
+    """A proposal as it is now, with what it names beside itself taken in."""
+
+    text: str
+    environment: Environment | None = None
+    lock: bytes | None = None
+    """The bytes of the environment's lock."""
+    inputs: Sequence[DataInput] = ()
+
+    def same_as(self, on_record: Proposal) -> bool:
+        return (self.text, self.environment, list(self.inputs)) == (
+            on_record.text,
+            on_record.environment,
+            on_record.inputs,
+        )
+
+    def body(self, before: Proposal, settings: Settings) -> Proposal:
+        """A proposal record's body that differs from `before` in what was written."""
+        changed = {
+            "text": self.text,
+            "text_sha256": sha256(self.text.encode()),
+            "settings": settings,
+            "environment": self.environment,
+            "inputs": list(self.inputs),
+        }
+        return before.model_copy(update=changed)
+
+    def files(self, record: Record) -> dict[str, bytes]:
+        """What is committed with `record`: at the project's root, and what the record vouches for."""
+        found = {PROPOSAL_FILE: self.text.encode()}
+        if self.lock is not None:
+            found[LOCK_FILE] = self.lock
+            found |= dict.fromkeys(vouched_files(record), self.lock)
+        return found
+
+
 class Desk(Protocol):
     """What the person wrote outside the gates: the proposal and the settings, as they are now."""
 
-    def proposal(self) -> str:
-        """The text of proposal.md. Raises InvalidInput if it does not parse."""
+    def proposal(self) -> Written:
+        """proposal.md and what it names. Raises InvalidInput if anything of it cannot be read."""
         ...
 
     def offer_edit(self, why: str) -> bool:
@@ -144,7 +185,7 @@ class Driver:
             return None
         at, reviewer = self.nodes.situation(stop.step, stop.state), self.reviewer.identity()
         if self.workflow.steps[stop.step].kind == "approval":
-            bundle = bundle_for(at, self.sandbox().isolation(), head)
+            bundle = self._bundle(at, head)
             return approval_view(at, bundle, reviewer, self._tries(at).made())
         return acceptance_view(at, subject_for(at, head), reviewer)
 
@@ -239,8 +280,12 @@ class Driver:
         key = next(known for known in keys if known.fingerprint == reviewer.key)
         return lambda payload: self.signer.sign(payload, key)
 
+    def _bundle(self, at: Situation, head: str) -> Bundle:
+        """What is asked for; the plan's own environment is made first, where it has one."""
+        return bundle_for(at, self.sandbox().isolation(needs_of(at)), head)
+
     def _ask_approval(self, at: Situation, head: str, reviewer: Reviewer) -> tuple[Record, dict[str, bytes]]:
-        bundle = bundle_for(at, self.sandbox().isolation(), head)
+        bundle = self._bundle(at, head)
         tries = self._tries(at)
         tries.clear()
         view = approval_view(at, bundle, reviewer, tries.made())
@@ -291,22 +336,20 @@ class Driver:
         history = self.ledger.entries()
         in_force = proposal_in_force(history, needed.cycle, needed.attempt)
         before = body_as(in_force.record, Proposal)
-        text = self.desk.proposal()
-        if text == before.text and self.desk.offer_edit(_why(needed)):
-            text = self.desk.proposal()
-        if text == before.text:
+        written = self.desk.proposal()
+        if written.same_as(before) and self.desk.offer_edit(_why(needed)):
+            written = self.desk.proposal()
+        if written.same_as(before):
             raise _unchanged(needed)
         if needed.kind == "conclusion":
-            _refuse_late_changes(before.text, text)
-        in_force_now = settings_in_force(history)  # a record that holds settings sets them
-        body = before.model_copy(
-            update={"text": text, "text_sha256": sha256(text.encode()), "settings": in_force_now}
-        )
+            _refuse_late_changes(before, written)
+        # A record that holds settings sets them.
+        body = written.body(before, settings_in_force(history))
         record = Record(
             kind="proposal", cycle=needed.cycle, attempt=needed.attempt, step="start",
             parent=history[-1].digest, inputs={}, made_by=MADE_BY_PERSON, body=body,
         )  # fmt: skip
-        files = {PROPOSAL_FILE: text.encode()}
+        files = written.files(record)
         entry = self.ledger.append(
             record,
             files,
@@ -354,13 +397,15 @@ def _why(needed: NewProposalNeeded) -> str:
     return f"cycle {needed.cycle} starts from a changed {PROPOSAL_FILE}"
 
 
-def _refuse_late_changes(before: str, text: str) -> None:
+def _refuse_late_changes(before: Proposal, written: Written) -> None:
     """A revised conclusion may reword what the table says; what was run and predicted stays."""
     try:
-        old = parse_proposal(before).section_digests
+        old = parse_proposal(before.text).section_digests
     except InvalidInput:
         return  # free-form: a model wrote the steps before, and no section of it was ever read
-    new = parse_proposal(text).section_digests
+    new = parse_proposal(written.text).section_digests
+    if (written.environment, list(written.inputs)) != (before.environment, before.inputs):
+        new = {**new, "experiment": "its files have changed"}
     late = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n) and n != REWORDING)
     if late:
         raise InvalidInput(

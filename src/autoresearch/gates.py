@@ -57,7 +57,15 @@ def bundle_for(at: Situation, isolation: Isolation, head: str) -> Bundle:
         files={ref.path: ref.sha256 for ref in plan.experiment},
         isolation=isolation,
         limits=plan.limits,
+        inputs={data.name: data.sha256 for data in plan.inputs},
     )
+
+
+def environment_lock(at: Situation) -> dict[str, bytes]:
+    """The lock that the plan's environment is made from, by its path; empty without one."""
+    environment = at.body(Plan).environment
+    lock = environment.lock if environment else None
+    return {lock.path: at.read(at.entry("plan"), lock.path)} if lock else {}
 
 
 def subject_for(at: Situation, head: str) -> Subject:
@@ -100,6 +108,7 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer, tries: Sequ
         expected_trials=plan.trials_per_arm * len(plan.arms),
         cap_usd=settings_in_force(at.history).budget.project.usd,
         tries=tries,
+        lock=environment_lock(at),
     )
 
 

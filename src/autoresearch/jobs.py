@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoresearch.contents import Content, NoRoom, hold
-from autoresearch.errors import InvalidInput, SandboxFailed
-from autoresearch.ports import Job
-from autoresearch.records import ResourceLimits, TrialSpec, canonical
+from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
+from autoresearch.ports import Job, Needs
+from autoresearch.records import ResourceLimits, TrialSpec, canonical, count
 
 HEAD_BYTES = 64 * 1024
 TAIL_BYTES = 64 * 1024
@@ -46,6 +46,7 @@ def job_json(job: Job) -> bytes:
             "trials": [trial.model_dump(mode="json") for trial in job.trials],
             "config": json.loads(json.dumps(dict(job.config), allow_nan=False)),
             "parallel": parallel_trials(job.limits),
+            "command": list(job.command),
         }
     )
 
@@ -66,6 +67,21 @@ def shares(trials: Sequence[TrialSpec], workers: int) -> list[list[TrialSpec]]:
 def shared(job: Job) -> list[Job]:
     """One job for each worker."""
     return [replace(job, trials=share) for share in shares(job.trials, job.limits.workers)]
+
+
+def refuse_needs(needs: Needs, tier: str) -> None:
+    """For a tier that has nothing beyond its own environment: raise BackEndMissing naming what is asked."""
+    asked = [f"environment {ENVIRONMENT_NAMES[bool(needs.environment.lock)]}"] if needs.environment else []
+    asked += [f"data {', '.join(item.name for item in needs.inputs)}"] if needs.inputs else []
+    asked += [count(needs.gpus, "GPU")] if needs.gpus else []
+    if asked:
+        raise BackEndMissing(
+            f"the plan asks for {' and '.join(asked)}, which {tier} cannot give; "
+            'use a Docker engine, with isolation = "docker" in autoresearch.toml'
+        )
+
+
+ENVIRONMENT_NAMES = {True: "requirements.lock", False: "of an own image"}
 
 
 def parallel_trials(limits: ResourceLimits) -> int:

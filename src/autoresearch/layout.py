@@ -11,6 +11,8 @@ from autoresearch.records import FileRef, Kind, Record
 
 PROPOSAL_FILE = "proposal.md"
 SETTINGS_FILE = "autoresearch.toml"
+LOCK_FILE = "requirements.lock"
+"""Beside the proposal, where that names it as the experiment's environment."""
 WORKFLOW_DIR = "workflow"
 NOTES_DIR = "notes"
 IGNORE_FILE = ".gitignore"

@@ -79,6 +79,13 @@ def headings(text: str, source: str) -> list[Heading]:
     return _headings(_Scanner(text, source).prose())
 
 
+def fences(text: str, source: str) -> list[Fence]:
+    """Every fenced block. Raises InvalidInput for a fence or comment left open."""
+    scanner = _Scanner(text, source)
+    scanner.prose()
+    return scanner.fences
+
+
 def read(text: str, source: str) -> Document:
     """Split `text`. Raises InvalidInput, naming the line, for a fence or comment left open
     and for a second title.

@@ -25,6 +25,8 @@ from autoresearch.records import (
     ClaimVerdict,
     Conclusion,
     Critique,
+    DataInput,
+    Environment,
     Forecast,
     HostFacts,
     Isolation,
@@ -218,6 +220,21 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a plan asks of the machine beyond the sandbox's own image."""
+
+    environment: Environment | None = None
+    lock: bytes | None = None
+    """The bytes of the environment's lock, where it has one."""
+    inputs: Sequence[DataInput] = ()
+    """Data of the person's, read-only at `/data/<name>`."""
+    gpus: int = 0
+
+
+NOTHING = Needs()
+
+
+@dataclass(frozen=True)
 class Job:
     """Everything that goes into a sandbox, in the bytes that go in."""
 
@@ -228,6 +245,9 @@ class Job:
     trials: Sequence[TrialSpec]
     config: Mapping[str, object]
     limits: ResourceLimits
+    command: Sequence[str] = ()
+    """The program that runs once a trial; empty: `run_trial` is called."""
+    needs: Needs = NOTHING
 
 
 @dataclass(frozen=True)
@@ -302,8 +322,12 @@ class Sandbox(Protocol):
     isolated from the others and with the limits for itself.
     """
 
-    def isolation(self) -> Isolation:
-        """What a job would run in now. Raises BackEndMissing with the mend."""
+    def isolation(self, needs: Needs = NOTHING) -> Isolation:
+        """What a job with these needs would run in now; its image is made first where it is missing.
+
+        Raises BackEndMissing with the mend, for an environment, data or GPUs that are not
+        there or that this tier cannot give, too.
+        """
         ...
 
     def probe(self) -> Probe | None:
@@ -443,6 +467,8 @@ class ApprovalView:
     """The budget that `cost_usd` counts against."""
     tries: Sequence[Tryout] = ()
     """What was tried at this gate before, and whether it ran."""
+    lock: Mapping[str, bytes] = field(default_factory=dict)
+    """The environment's lock by its path, where the plan names one."""
 
 
 @dataclass(frozen=True)

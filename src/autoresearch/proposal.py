@@ -7,7 +7,7 @@ named by file and line, all of it at once; nothing is guessed.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from autoresearch import markdown_sections, yaml_lines
 from autoresearch import proposal_sections as sections
 from autoresearch.errors import InvalidInput
 from autoresearch.markdown_sections import Document, Section
-from autoresearch.proposal_sections import PlanTexts, ProxyTexts, derived_decisions, refusal
+from autoresearch.proposal_sections import ExperimentTexts, PlanTexts, ProxyTexts, derived_decisions, refusal
 from autoresearch.records import (
     Assumption,
     Decision,
@@ -63,7 +63,9 @@ class ParsedProposal:
     """Its hypotheses are `hypotheses + rivals`."""
     predictions: list[Forecast]
     files: dict[str, bytes]
-    """`experiment/experiment.py` and whatever stands beside it."""
+    """`experiment/experiment.py` and whatever stands beside it, or a command's files."""
+    experiment: ExperimentTexts
+    """The yaml block beside the code."""
     missing: list[str]
     """Keys of the optional sections that are absent."""
     section_digests: dict[str, str]
@@ -129,6 +131,20 @@ def looks_free_form(text: str) -> bool:
     return names.isdisjoint(map(key_of, REQUIRED))
 
 
+def read_needs(text: str, source: str = "proposal.md") -> ExperimentTexts:
+    """What the proposal names beside itself: data and an environment.
+
+    A structured one does so in the yaml block of its experiment section; a free-form one,
+    which a model reads, in a block marked ```yaml experiment. Raises InvalidInput.
+    """
+    if looks_free_form(text):
+        marked = [fence for fence in markdown_sections.fences(text, source) if fence.name == "experiment"]
+        section = Section("experiment", 0, "", (), tuple(replace(fence, name="") for fence in marked))
+        return sections.read_experiment_texts(section, source)
+    found = [s for s in markdown_sections.read(text, source).sections if s.key == "experiment"]
+    return sections.read_experiment_texts(found[0], source) if found else ExperimentTexts()
+
+
 def parse_proposal(
     text: str, source: str = "proposal.md", *, forecaster: str = "human:author"
 ) -> ParsedProposal:
@@ -180,11 +196,12 @@ class _Parser:
         self._attempt(self._title)
         self._attempt(self._index)
         question = self._read("Question", sections.read_question)
-        files = self._read("Experiment", sections.read_experiment)
+        experiment = self._read("Experiment", sections.read_experiment)
+        texts, files = experiment or (ExperimentTexts(), None)
         proxy: ProxyTexts | None = self._block("Target and proxy", ProxyTexts)
         assumptions = self._assumptions()
         hypotheses, rivals, sound = self._hypotheses()
-        plan, arms = self._plan(question, hypotheses + rivals, sound=sound)
+        plan, arms = self._plan(question, hypotheses + rivals, texts.command, sound=sound)
         predictions = self._read(
             "Predictions", lambda s, source: sections.read_predictions(s, source, self._forecaster, arms)
         )
@@ -207,6 +224,7 @@ class _Parser:
             plan=plan,
             predictions=predictions,
             files=files,
+            experiment=texts,
             missing=[key_of(name) for name in OPTIONAL if key_of(name) not in self._sections],
             section_digests={key: sha256(section.raw.encode()) for key, section in self._sections.items()},
         )
@@ -281,7 +299,7 @@ class _Parser:
         return own, rivals, len(self._problems) == before
 
     def _plan(
-        self, question: str | None, hypotheses: list[Hypothesis], *, sound: bool
+        self, question: str | None, hypotheses: list[Hypothesis], command: list[str], *, sound: bool
     ) -> tuple[PlanDraft | None, list[str] | None]:
         """The plan and the names of its arms; None for what could not be read.
 
@@ -298,7 +316,9 @@ class _Parser:
             return None, arms
         fields = {name: getattr(written, name) for name in PlanTexts.model_fields}
         try:
-            plan = PlanDraft(question=question, hypotheses=hypotheses, decision_table=table, **fields)
+            plan = PlanDraft(
+                question=question, hypotheses=hypotheses, decision_table=table, command=command, **fields
+            )
         except ValidationError as error:
             self._problems.append(self._across_sections(first_problem(error)))
             return None, arms

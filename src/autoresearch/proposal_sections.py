@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from autoresearch import experiment_code, yaml_lines
 from autoresearch.errors import InvalidInput
+from autoresearch.layout import LOCK_FILE
 from autoresearch.markdown_sections import Fence, Section
 from autoresearch.records import (
     OUTCOMES,
@@ -24,6 +25,7 @@ from autoresearch.records import (
     Hypothesis,
     Line,
     MetricCard,
+    Name,
     Outcome,
     Probability,
     ProxyCard,
@@ -32,7 +34,10 @@ from autoresearch.records import (
     clip,
     file_ref,
     first_problem,
+    require_unique,
 )
+
+IMAGE = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class ProxyTexts(Frozen):
@@ -70,6 +75,37 @@ class PlanTexts(Frozen):
     limits: ResourceLimits = ResourceLimits()
 
 
+class InputTexts(Frozen):
+    """One item of `inputs`: data of the person's that the experiment may read."""
+
+    name: Name
+    path: Line
+    """A file or directory, from the proposal's own directory or absolute."""
+
+
+class ExperimentTexts(Frozen):
+    """The optional yaml block of the section `Experiment`."""
+
+    command: Annotated[list[Line], Field(max_length=100)] = Field(default_factory=list)
+    environment: Line | None = None
+    inputs: Annotated[list[InputTexts], Field(max_length=100)] = Field(default_factory=list)
+
+    @field_validator("environment")
+    @classmethod
+    def _known(cls, environment: str | None) -> str | None:
+        if environment is not None and environment != LOCK_FILE and not IMAGE.fullmatch(environment):
+            raise ValueError(
+                f"must be {LOCK_FILE}, a file beside the proposal, or an image's full ID: "
+                "sha256: and 64 hex digits, as `docker image inspect -f '{{.Id}}' NAME` prints it"
+            )
+        return environment
+
+    @model_validator(mode="after")
+    def _names(self) -> "ExperimentTexts":
+        require_unique([item.name for item in self.inputs], "input names")
+        return self
+
+
 class _Expectation(Frozen):
     """One item of the section `Predictions`."""
 
@@ -91,7 +127,10 @@ def read_yaml(section: Section, source: str, kind: Any) -> Any:
 
 
 def _located(section: Section, source: str) -> yaml_lines.Located:
-    blocks = _blocks(section, source, "yaml", "yml")
+    return _one_block(section, source, _blocks(section, source, "yaml", "yml"))
+
+
+def _one_block(section: Section, source: str, blocks: Sequence[Fence]) -> yaml_lines.Located:
     if len(blocks) > 1:
         raise refusal(source, blocks[1].line, f"{section.name}: a second yaml block: put all of it into one")
     return yaml_lines.load(blocks[0].text, source, blocks[0].line + 1)
@@ -253,13 +292,53 @@ def _check_subject(about: str, shape: str, arms: Sequence[str] | None) -> None:
 # ------------------------------------------------------------------- experiment
 
 
-def read_experiment(section: Section, source: str) -> dict[str, bytes]:
-    """`experiment/…` path → source code that parses and fits the contract."""
-    named = _named(section, source, _blocks(section, source, "python", "py"))
-    problems = [problem for path, block in named.items() for problem in _code_problems(path, block)]
+def read_experiment(section: Section, source: str) -> tuple[ExperimentTexts, dict[str, bytes]]:
+    """The section's yaml block, and `experiment/…` path → source. Python parses and fits the contract."""
+    texts = read_experiment_texts(section, source)
+    if texts.command:
+        named = _named_files(section, source)
+    else:
+        named = _named(section, source, _blocks(section, source, *PYTHON))
+    problems = [
+        problem
+        for path, block in named.items()
+        for problem in _code_problems(path, block, called=not texts.command)
+    ]
     if problems:
         raise InvalidInput("\n".join(f"{source}:{line}: {said}" for line, said in problems))
-    return {path: block.text.encode() for path, block in named.items()}
+    return texts, {path: block.text.encode() for path, block in named.items()}
+
+
+PYTHON = ("python", "py")
+
+
+def read_experiment_texts(section: Section, source: str) -> ExperimentTexts:
+    """What the block without a file name says; everything is optional."""
+    settings = [fence for fence in section.fences if fence.language in ("yaml", "yml") and not fence.name]
+    if not settings:
+        return ExperimentTexts()
+    texts: ExperimentTexts = yaml_lines.typed(
+        _one_block(section, source, settings), ExperimentTexts, section.name
+    )
+    return texts
+
+
+def _named_files(section: Section, source: str) -> dict[str, Fence]:
+    """Path → block of a command's files: any language, each under the name after it."""
+    blocks = [fence for fence in section.fences if fence.name or fence.language not in ("yaml", "yml")]
+    if not blocks:
+        said = f"{section.name}: the command has no file: add a block such as ```sh run.sh"
+        raise refusal(source, section.line, said)
+    named: dict[str, Fence] = {}
+    for block in blocks:
+        path = f"experiment/{block.name}"
+        if not _is_plain_path(path) or not block.name:
+            said = f"{section.name}: `{clip(block.name, 80)}` is not a file name: write ```{block.language or 'sh'} NAME"
+            raise refusal(source, block.line, said)
+        if path in named:
+            raise refusal(source, block.line, f"{section.name}: a second block is {path}: rename one")
+        named[path] = block
+    return named
 
 
 def _named(section: Section, source: str, blocks: Sequence[Fence]) -> dict[str, Fence]:
@@ -283,20 +362,26 @@ def _named(section: Section, source: str, blocks: Sequence[Fence]) -> dict[str, 
 
 
 def _is_module_path(path: str) -> bool:
+    return _is_plain_path(path) and path.endswith(".py")
+
+
+def _is_plain_path(path: str) -> bool:
     try:
         file_ref(path, b"")
     except ValidationError:
         return False
-    return path.endswith(".py")
+    return True
 
 
-def _code_problems(path: str, block: Fence) -> list[tuple[int, str]]:
-    """Lines of the Markdown file, with what is wrong there."""
+def _code_problems(path: str, block: Fence, *, called: bool) -> list[tuple[int, str]]:
+    """Lines of the Markdown file, with what is wrong there. `called`: the harness calls into it."""
+    if block.language not in PYTHON:
+        return []
     name = path.removeprefix("experiment/")
     parsed = experiment_code.parse(block.text)
     if isinstance(parsed, experiment_code.CodeProblem):
         problems = [parsed]
-    elif path == experiment_code.MAIN:
+    elif path == experiment_code.MAIN and called:
         problems = list(experiment_code.contract_problems(parsed))
     else:
         problems = []

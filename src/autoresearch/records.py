@@ -107,6 +107,38 @@ def file_ref(path: str, data: bytes, *, committed: bool = True) -> FileRef:
     return FileRef(path=path, sha256=sha256(data), size=len(data), committed=committed)
 
 
+ImageId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""An image's full ID. Names and tags move; this does not."""
+
+
+class Environment(Frozen):
+    """What the experiment's code runs in, where that is not the sandbox's own image."""
+
+    lock: FileRef | None = None
+    """A pip lock with hashes: the image holds Python and exactly these packages."""
+    image: ImageId | None = None
+    """An image that stands on the engine already."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Environment":
+        if (self.lock is None) == (self.image is None):
+            raise ValueError("give a lock or an image, and only one of them")
+        return self
+
+
+class DataInput(Frozen):
+    """Data of the person's, copied once into the project's store and read at `/data/<name>`."""
+
+    name: Name
+    path: Line
+    """Where it was copied from, as the proposal says it."""
+    sha256: Digest
+    """Of the canonical JSON of path → SHA-256; a single file has the path `.`."""
+    files: Annotated[int, Field(ge=1)]
+    size: Annotated[int, Field(ge=0)]
+    """Bytes, all files together."""
+
+
 class Tokens(Frozen):
     input: Annotated[int, Field(ge=0)] = 0
     cached: Annotated[int, Field(ge=0)] = 0
@@ -401,6 +433,12 @@ class Proposal(Body):
     """Made by `demo` from this shipped example."""
     demonstration: bool = False
     """Made by `demo` without a terminal: no person decided anything in it."""
+    environment: Environment | None = None
+    """What the experiment section names, as it was when the proposal was taken in."""
+    inputs: list[DataInput] = []
+
+    def files(self) -> list[FileRef]:
+        return [self.environment.lock] if self.environment and self.environment.lock else []
 
     def headline(self) -> str:
         return clip(self.title, 60)
@@ -602,6 +640,8 @@ class ResourceLimits(Frozen):
     cpus: Annotated[float, Field(gt=0, le=512)] = 2
     processes: Annotated[int, Field(ge=8, le=4096)] = 128
     output_mb: Annotated[int, Field(ge=1, le=100_000)] = 64
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    """Whole NVIDIA devices, handed in by the engine."""
 
     def shared_by(self) -> str:
         """What to say behind the limits of one worker; nothing where there is only one."""
@@ -611,6 +651,15 @@ class ResourceLimits(Frozen):
             f", for each of {self.workers} workers: in all {self.memory_mb * self.workers} MB memory, "
             f"{self.cpus * self.workers:g} CPUs"
         )
+
+
+COMMAND_SKIPS = (
+    "the contract of run_trial and make_data",
+    "data made apart from the treatment",
+    "seeding of Python's and numpy's generators",
+    "the rules on code in any language but Python",
+)
+"""Checks that do not apply where a plan runs a command instead of `run_trial`."""
 
 
 class Decision(Frozen):
@@ -648,6 +697,8 @@ class PlanDraft(Body):
     config: dict[str, JsonValue] = {}
     """Passed to every trial."""
     limits: ResourceLimits = ResourceLimits()
+    command: Annotated[list[Line], Field(max_length=100)] = []
+    """The program and its arguments, run once a trial; empty: `run_trial` of `experiment.py` is called."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "PlanDraft":
@@ -667,16 +718,24 @@ class PlanDraft(Body):
                 raise ValueError(f"the decision table names unknown {', '.join(sorted(unknown))}")
         return self
 
+    @property
+    def highest_grade(self) -> "Grade":
+        """E2 for a toy proxy; E1 where the numbers rest on the code's own word, or nothing reads the code."""
+        return "E1" if self.metric.formula == "reported" or self.command else "E2"
+
 
 class Plan(PlanDraft):
     """The preregistration: frozen by its digest, files included."""
 
     experiment: Annotated[list[FileRef], Field(min_length=1, max_length=200)]
     """Paths below the attempt's directory, i.e. starting with `experiment/`."""
+    environment: Environment | None = None
+    """None: the sandbox's own image."""
+    inputs: list[DataInput] = []
 
     @model_validator(mode="after")
     def _runnable(self) -> "Plan":
-        if "experiment/experiment.py" not in {ref.path for ref in self.experiment}:
+        if not self.command and "experiment/experiment.py" not in {ref.path for ref in self.experiment}:
             raise ValueError("experiment/experiment.py is missing")
         return self
 
@@ -689,7 +748,8 @@ class Plan(PlanDraft):
         return "\n".join(f"{h.id}: {h.statement}" for h in self.hypotheses)
 
     def files(self) -> list[FileRef]:
-        return self.experiment
+        lock = self.environment.lock if self.environment else None
+        return [*self.experiment, *([lock] if lock else [])]
 
 
 class Forecast(Frozen):
@@ -824,6 +884,8 @@ class Bundle(Frozen):
     """Path in the sandbox → SHA-256 of the bytes sent."""
     isolation: Isolation
     limits: ResourceLimits
+    inputs: dict[Name, Digest] = {}
+    """Name of the data below `/data` → digest of its files."""
     rechecks: Rechecks = Rechecks()
 
 

@@ -16,12 +16,13 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, JsonValue
 
 from autoresearch.contents import Content, HeldFile, bytes_of
-from autoresearch.driver import Driver
+from autoresearch.driver import Driver, Written
 from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, NotApproved, Pending, Rejected
 from autoresearch.exchanges import reparse
-from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
+from autoresearch.layout import LOCK_FILE, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR, vouched_files
 from autoresearch.nodes import Nodes
 from autoresearch.ports import (
+    NOTHING,
     AcceptanceAnswer,
     AcceptanceView,
     Account,
@@ -35,6 +36,7 @@ from autoresearch.ports import (
     Job,
     JobState,
     Model,
+    Needs,
     Request,
     Seal,
     TryOut,
@@ -324,9 +326,10 @@ def own_files(source: Source, commit: Commit) -> dict[str, bytes]:
 
 
 def _start_files(source: Source, first: Entry) -> dict[str, bytes]:
-    special = (PROPOSAL_FILE, SETTINGS_FILE, ".gitignore", f"{WORKFLOW_DIR}/")
+    special = (PROPOSAL_FILE, SETTINGS_FILE, LOCK_FILE, ".gitignore", f"{WORKFLOW_DIR}/")
     commit = next(commit for commit in source.commits() if commit.id == first.commit)
     paths = [path for path in source.changed_paths(commit) if path.startswith(special)]
+    paths += vouched_files(first.record)
     return {path: source.read(path, first.commit) for path in paths}
 
 
@@ -395,7 +398,7 @@ class RecordedSandbox:
 
     tape: Tape
 
-    def isolation(self) -> Isolation:
+    def isolation(self, needs: Needs = NOTHING) -> Isolation:  # noqa: ARG002 - it is on record
         """As the gate that comes next shows it, or the run that comes next was approved for."""
         body = self.tape.next().record.body
         if isinstance(body, Run):
@@ -509,8 +512,13 @@ class RecordedSigner:
 class RecordedDesk:
     tape: Tape
 
-    def proposal(self) -> str:
-        return self.tape.next_as(Proposal).text
+    def proposal(self) -> Written:
+        entry = self.tape.next()
+        body = body_as(entry.record, Proposal)
+        lock = body.environment.lock if body.environment else None
+        return Written(
+            body.text, body.environment, self.tape.read(entry, lock.path) if lock else None, body.inputs
+        )
 
     def offer_edit(self, why: str) -> bool:  # noqa: ARG002 - the tape has the edited text already
         return False

@@ -171,6 +171,7 @@ class LimitsReply(Frozen):
     memory_mb: int
     cpus: float
     output_mb: int
+    gpus: int
 
 
 class SourceFile(Frozen):
@@ -192,6 +193,8 @@ class PlanReply(StepReply):
     decision_table: list[Decision]
     config: list[ConfigItem]
     limits: LimitsReply
+    command: Annotated[list[Line], Field(max_length=100)]
+    """Empty: `run_trial` of `experiment/experiment.py` is called."""
     files: Annotated[list[SourceFile], Field(min_length=1, max_length=50)]
 
     def to_body(self) -> tuple[PlanDraft, dict[str, bytes]]:
@@ -214,15 +217,19 @@ class PlanReply(StepReply):
                 controls=self.controls,
                 decision_table=self.decision_table,
                 config=config,
+                command=self.command,
                 limits=ResourceLimits.model_validate(self.limits.model_dump()),
             )
         except ValidationError as error:
             raise InvalidInput(explain(error)) from error
-        return draft, experiment_files(self.files)
+        return draft, experiment_files(self.files, called=not self.command)
 
 
-def experiment_files(files: Sequence[SourceFile]) -> dict[str, bytes]:
-    """Path → bytes. Raises InvalidInput for a bad path, a missing main file or Python that does not parse."""
+def experiment_files(files: Sequence[SourceFile], *, called: bool) -> dict[str, bytes]:
+    """Path → bytes. Raises InvalidInput for a bad path and Python that does not parse.
+
+    `called`: the harness calls `run_trial`, so the main file must be there and define it.
+    """
     refuse_twice([item.path for item in files], "file paths")
     found: dict[str, bytes] = {}
     for item in files:
@@ -234,19 +241,19 @@ def experiment_files(files: Sequence[SourceFile]) -> dict[str, bytes]:
         except ValidationError as error:
             raise InvalidInput(f"file path {item.path!r}: {explain(error)}") from error
         if item.path.endswith(".py"):
-            refuse_bad_python(item.path, item.content)
+            refuse_bad_python(item.path, item.content, called=called)
         found[item.path] = data
-    if experiment_code.MAIN not in found:
+    if called and experiment_code.MAIN not in found:
         raise InvalidInput(f"the files lack {experiment_code.MAIN}")
     return found
 
 
-def refuse_bad_python(path: str, source: str) -> None:
+def refuse_bad_python(path: str, source: str, *, called: bool) -> None:
     """Raises InvalidInput with the line of a syntax error or of a breach of the contract."""
     tree = experiment_code.parse(source)
     if isinstance(tree, experiment_code.CodeProblem):
         raise InvalidInput(f"{path} line {tree.line}: {tree.message}")
-    if path == experiment_code.MAIN:
+    if called and path == experiment_code.MAIN:
         for problem in experiment_code.contract_problems(tree):
             raise InvalidInput(f"{path} line {problem.line}: {problem.message}")
 

@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from autoresearch import door
+from autoresearch import door, jobs
 from autoresearch.contents import Content, bytes_of
 from autoresearch.errors import AutoresearchError, InvalidInput, NotApproved, SandboxFailed
-from autoresearch.ports import Collected, Entry, Job, JobState, Sandbox, TryWarrant, Warrant
+from autoresearch.ports import NOTHING, Collected, Entry, Job, JobState, Needs, Sandbox, TryWarrant, Warrant
 from autoresearch.records import (
     HUMAN,
     RULES,
@@ -131,6 +131,7 @@ class FakeSandbox:
         isolation: Isolation = FAKE_ISOLATION,
         probe: Probe | None = None,
         cpus: float = 64,
+        gives_needs: bool = False,
     ) -> None:
         self._trial = trial
         self._shipped = shipped
@@ -140,11 +141,14 @@ class FakeSandbox:
         self._isolation = isolation
         self._probe = probe
         self._cpus = cpus
+        self._gives_needs = gives_needs
         self._runs: dict[str, _FakeRun] = {}
         self.submitted: list[Job] = []
         """Every job that passed the door, in order."""
 
-    def isolation(self) -> Isolation:
+    def isolation(self, needs: Needs = NOTHING) -> Isolation:
+        if not self._gives_needs:
+            jobs.refuse_needs(needs, "the double")
         return self._isolation
 
     def probe(self) -> Probe | None:
@@ -155,7 +159,8 @@ class FakeSandbox:
             raise InvalidInput(f"limits.cpus is {limits.cpus:g}, but this machine has {self._cpus:g}")
 
     def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
-        door.admit(job, warrant, self._isolation, self._shipped)
+        data = {item.sha256: item.sha256 for item in job.needs.inputs} if self._gives_needs else {}
+        door.admit(job, warrant, self.isolation(job.needs), self._shipped, data)
         if job.run_id in self._runs:
             raise SandboxFailed(f"run {job.run_id} exists already: it is not started twice")
         self.submitted.append(job)
@@ -258,10 +263,14 @@ def approved_job(
     config: dict[str, Any] | None = None,
     limits: ResourceLimits | None = None,
     demonstration: bool = False,
+    command: Sequence[str] = (),
+    needs: Needs = NOTHING,
 ) -> tuple[Job, Warrant]:
     """A job and a warrant that covers it, as an approved project would hold them."""
     project = _record(_proposal(demonstration=demonstration), "start", None)
-    plan = _record(_plan(files, arms, trials_per_arm, config or {}, limits), "plan", project)
+    design = _plan(files, arms, trials_per_arm, config or {}, limits)
+    asked = {"command": list(command), "environment": needs.environment, "inputs": list(needs.inputs)}
+    plan = _record(design.model_copy(update=asked), "plan", project)
     approval = entry_of(
         _record(_approval(files, isolation, plan, is_person=not demonstration), "approve", plan, HUMAN)
     )
@@ -273,7 +282,7 @@ def approved_job(
         approval=approval.digest, nonce=nonce, trials=trials, run_id=run_id, host="test", probe=None
     )
     run = entry_of(_record(run_body, "experiment", approval.record))
-    job = Job(run_id, dict(files), trials, plan_body.config, plan_body.limits)
+    job = Job(run_id, dict(files), trials, plan_body.config, plan_body.limits, list(command), needs)
     return job, Warrant(project, plan, approval, run, [entry_of(project), entry_of(plan)])
 
 
@@ -343,6 +352,7 @@ def _approval(files: Mapping[str, bytes], isolation: Isolation, plan: Record, *,
         files={path: sha256(data) for path, data in files.items()},
         isolation=isolation,
         limits=plan.body.limits,
+        inputs={item.name: item.sha256 for item in plan.body.inputs},
     )
     return Approval(
         decision="approve",

@@ -17,7 +17,7 @@ from typing import Any
 from autoresearch import assets
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.config import render_settings, settings_diff
-from autoresearch.driver import Driver, Ending
+from autoresearch.driver import Driver, Ending, Written
 from autoresearch.errors import Pending
 from autoresearch.layout import IGNORE_FILE, IGNORED, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.nodes import Nodes
@@ -202,17 +202,18 @@ class TextDesk:
     """
 
     ledger: GitLedger
-    proposals: list[str] = field(default_factory=list)
+    proposals: list[str | Written] = field(default_factory=list)
     changed: Settings | None = None
 
-    def proposal(self) -> str:
+    def proposal(self) -> Written:
         if self.proposals:
-            return self.proposals.pop(0)
+            written = self.proposals.pop(0)
+            return Written(written) if isinstance(written, str) else written
         entries = self.ledger.entries()
         last = entries[-1].record
         body = proposal_in_force(entries, last.cycle, last.attempt).record.body
         assert isinstance(body, Proposal)
-        return body.text
+        return Written(body.text, body.environment, None, body.inputs)
 
     def offer_edit(self, why: str) -> bool:  # noqa: ARG002 - no editor here
         return False

@@ -32,7 +32,7 @@ from autoresearch.records import (
     TryOutcome,
     body_as,
 )
-from autoresearch.steps.experiment import POLL_SECONDS, experiment_files
+from autoresearch.steps.experiment import POLL_SECONDS, experiment_files, needs_of
 from autoresearch.steps.situation import Situation
 from autoresearch.steps.workers import collect
 
@@ -129,7 +129,8 @@ class TryRoom:
         design = body_as(plan.record, Plan)
         trials = try_trials(nonce, plan.digest, design)
         files, limits = experiment_files(self.at), try_limits(design.limits)
-        return Job(self._run_id(number), files, trials, design.config, limits)
+        needs = needs_of(self.at)
+        return Job(self._run_id(number), files, trials, design.config, limits, design.command, needs)
 
     @property
     def _key(self) -> str:

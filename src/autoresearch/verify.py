@@ -16,6 +16,7 @@ from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.layout import (
     IGNORE_FILE,
     IGNORED,
+    LOCK_FILE,
     NOTES_DIR,
     PROPOSAL_FILE,
     SETTINGS_FILE,
@@ -301,6 +302,9 @@ def _special(record: Record) -> dict[str, Callable[[bytes], bool]]:
     special: dict[str, Callable[[bytes], bool]] = {
         PROPOSAL_FILE: lambda data: data == text and sha256(data) == body.text_sha256
     }
+    lock = body.environment.lock if body.environment else None
+    if lock is not None:
+        special[LOCK_FILE] = lambda data: sha256(data) == lock.sha256
     if record.parent is None:
         special[IGNORE_FILE] = lambda data: data == IGNORED
         special[SETTINGS_FILE] = lambda data: _settings_in(data) == body.settings
@@ -362,7 +366,7 @@ def _proposal(item: Told, earlier: Sequence[Told]) -> list[str] | None:
         return []
     if not isinstance(first, Proposal):
         return [f"{item}: the history does not begin with a proposal"]
-    free = {"text", "text_sha256", "settings"}
+    free = {"text", "text_sha256", "settings", "environment", "inputs"}
     before = next(b for told in reversed(earlier) if isinstance(b := told.record.body, Proposal | Config))
     problems = [] if body.settings == before.settings else [f"{item}: changes the settings in force"]
     changed = sorted(
@@ -386,6 +390,8 @@ def _approval(item: Told, earlier: Sequence[Told]) -> list[str] | None:
     plan = _body_of(earlier, bundle.plan, Plan)
     if plan is None:
         problems.append(f"{item}: its plan is not before it")
+    elif {data.name: data.sha256 for data in plan.inputs} != bundle.inputs:
+        problems.append(f"{item}: the data approved are not the plan's")
     elif {ref.path: ref.sha256 for ref in plan.experiment} != bundle.files or plan.limits != bundle.limits:
         problems.append(f"{item}: the files or limits approved are not the plan's")
     return problems + _decider(item, body, earlier)

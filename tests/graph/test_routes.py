@@ -94,7 +94,9 @@ def test_a_revision_that_changes_the_question_thinks_again_from_there(project, s
 def edit(**changes):
     def decide(view):
         fields = {
-            name: getattr(view.plan, name) for name in type(view.plan).model_fields if name != "experiment"
+            name: getattr(view.plan, name)
+            for name in type(view.plan).model_fields
+            if name not in ("experiment", "environment", "inputs")
         }
         edited = type(view.plan).__mro__[1](**{**fields, **changes})
         return approval(view, "edit", "mended by hand", edited=edited, edited_files=dict(view.files))

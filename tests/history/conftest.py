@@ -16,10 +16,11 @@ from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.errors import Pending
 from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE, vouched_files
 from autoresearch.records import Config, Proposal, Record, Settings, digest_of
-from autoresearch.replay import own_commits, own_files
+from autoresearch.replay import own_commits, own_files, replay
 from autoresearch.testing import FixedClock
 from autoresearch.testing_http import ScriptedMessagesServer
 from autoresearch.testing_project import STILL, TextDesk, drive, make_project
+from autoresearch.workflow import parse_workflow
 
 TEXT = (Path(__file__).parents[1] / "data" / "quick.md").read_text()
 CHANGED = TEXT.replace("Which way does the mean", "In which direction does the mean")
@@ -307,3 +308,35 @@ def memory():
             return None
 
     return Memory
+
+
+class At(FixedClock):
+    """The time of the record that comes next."""
+
+    def __init__(self, time):
+        self.now = time
+
+
+@pytest.fixture
+def again(tmp_path, opened):
+    """Replay the project in `root`; what was made, and where."""
+
+    def make(root):
+        ledger = opened(root)
+        made = []
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        workflow = parse_workflow(ledger.read("workflow/workflow.yaml", ledger.entries()[0].commit).decode())
+        ledgers = []
+
+        def make_scratch(time):
+            ledgers.append(GitLedger.create(scratch, At(time)))
+            return ledgers[-1]
+
+        try:
+            number = replay(ledger, make_scratch, workflow, made.append)
+        finally:
+            ledgers[-1].close()
+        return number, made, opened(scratch)
+
+    return make

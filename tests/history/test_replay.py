@@ -10,43 +10,9 @@ import pytest
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.errors import AutoresearchError, LedgerError
 from autoresearch.records import Settings
-from autoresearch.replay import DivergedError, replay
-from autoresearch.testing import FixedClock
+from autoresearch.replay import DivergedError
 from autoresearch.testing_project import STILL, TextDesk, drive, make_project
 from autoresearch.verify import verify
-from autoresearch.workflow import parse_workflow
-
-
-class At(FixedClock):
-    """The time of the record that comes next."""
-
-    def __init__(self, time):
-        self.now = time
-
-
-@pytest.fixture
-def again(tmp_path, opened):
-    """Replay the project in `root`; what was made, and where."""
-
-    def make(root):
-        ledger = opened(root)
-        made = []
-        scratch = tmp_path / "scratch"
-        scratch.mkdir()
-        workflow = parse_workflow(ledger.read("workflow/workflow.yaml", ledger.entries()[0].commit).decode())
-        ledgers = []
-
-        def make_scratch(time):
-            ledgers.append(GitLedger.create(scratch, At(time)))
-            return ledgers[-1]
-
-        try:
-            number = replay(ledger, make_scratch, workflow, made.append)
-        finally:
-            ledgers[-1].close()
-        return number, made, opened(scratch)
-
-    return make
 
 
 def test_everything_is_derived_again_to_the_same_commits(finished, again, opened):

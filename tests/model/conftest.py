@@ -139,7 +139,8 @@ REPLIES: dict[str, dict[str, Any]] = {
             {"name": "steps", "value": [1, 2]},
             {"name": "on", "value": True},
         ],
-        "limits": {"seconds": 60, "memory_mb": 256, "cpus": 1.0, "output_mb": 8},
+        "limits": {"seconds": 60, "memory_mb": 256, "cpus": 1.0, "output_mb": 8, "gpus": 0},
+        "command": [],
         "files": [{"path": "experiment/experiment.py", "content": CODE}],
     },
     "predict": {

@@ -124,4 +124,4 @@ def test_forecasts_are_held_to_the_arms_of_the_plan(replies):
 def test_explain_is_bounded():
     with pytest.raises(ValidationError) as caught:
         PlanReply.model_validate({})
-    assert explain(caught.value, 2).splitlines()[2] == "and 11 more"
+    assert explain(caught.value, 2).splitlines()[2] == "and 12 more"

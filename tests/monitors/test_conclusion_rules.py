@@ -290,6 +290,14 @@ def test_a_self_reported_metric_caps_the_grade(study):
     assert found(study) == []
 
 
+def test_a_command_caps_the_grade(study):
+    study.plan = study.plan.model_copy(update={"command": ["sh", "run.sh"]})
+    assert {f.check for f in found(study)} == {"conclusion.grade-too-high"}
+    for index in (0, 1):
+        claim(study, index, grade="E1")
+    assert found(study) == []
+
+
 def test_open_assumptions_keep_claims_below_the_target(study):
     open_assumption(study)
     assert found(study) == []

@@ -80,6 +80,7 @@ def block_in_critique(study) -> None:
 
 FAULTS = {
     "plan.metric-reported": ("warn", lambda s: metric(s, formula="reported", arrays={"x": "picked"})),
+    "plan.command": ("warn", lambda s: plan(s, command=["python3", "{experiment}/experiment.py"])),
     "plan.metric-range": ("warn", lambda s: metric(s, low=None)),
     "plan.metric-how-gamed": ("warn", lambda s: metric(s, how_gamed="It cannot be gamed.")),
     "plan.no-control": ("warn", lambda s: controls(s, positive="none: too hard to build")),

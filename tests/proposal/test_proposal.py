@@ -418,3 +418,44 @@ def test_any_damage_to_the_template_is_read_or_refused(data):
         )
         text = text[:start] + piece + text[end:]
     only_refuses(text)
+
+
+# ------------------------------------------------------------------- a command
+
+
+def with_experiment(body):
+    head, _, _ = template().partition("## Experiment")
+    return f"{head}## Experiment\n\n{body}"
+
+
+COMMAND = '```yaml\ncommand: [sh, "{experiment}/run.sh", "{arm}"]\n```\n'
+
+
+def test_a_command_brings_files_in_any_language():
+    parsed = parse_proposal(
+        with_experiment(f"{COMMAND}\n```sh run.sh\necho hi\n```\n\n```json deep/set.json\n{{}}\n```\n")
+    )
+    assert parsed.plan.command == ["sh", "{experiment}/run.sh", "{arm}"]
+    assert parsed.files == {"experiment/run.sh": b"echo hi\n", "experiment/deep/set.json": b"{}\n"}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (COMMAND, "the command has no file"),
+        (f"{COMMAND}\n```sh\necho hi\n```\n", "write ```sh NAME"),
+        (f"{COMMAND}\n```sh ../run.sh\necho hi\n```\n", "is not a file name"),
+        (f"{COMMAND}\n```sh run.sh\n```\n\n```sh run.sh\n```\n", "a second block is experiment/run.sh"),
+        (f"{COMMAND}\n```python run.py\nx = = 1\n```\n", "run.py: python:"),
+        ("```yaml\ncommand: []\n```\n", "needs a fenced python block"),
+        ("```yaml\ncomand: [sh]\n```\n", "did you mean"),
+        ("```yaml\nenvironment: requirements.txt\n```\n", "must be requirements.lock"),
+        ("```yaml\nenvironment: sha256:abc\n```\n", "64 hex digits"),
+        ("```yaml\ninputs: [{name: a, path: x}, {name: a, path: y}]\n```\n", "input names stand twice: a"),
+        ("```yaml\ninputs: [{name: a/b, path: x}]\n```\n", "name"),
+    ],
+)  # fmt: skip
+def test_a_command_and_its_files_that_cannot_be(body, said):
+    with pytest.raises(InvalidInput, match=re.escape(said)) as caught:
+        parse_proposal(with_experiment(body))
+    assert re.match(r"proposal\.md:\d+: ", str(caught.value))

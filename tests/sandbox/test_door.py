@@ -53,6 +53,11 @@ def refusal(job, warrant, isolation=FAKE_ISOLATION, shipped=frozenset()):
     return str(caught.value)
 
 
+def test_another_command_is_refused():
+    job, warrant = approved()
+    assert "command" in refusal(replace(job, command=["sh", "other.sh"]), warrant)
+
+
 def test_admits_what_was_approved():
     door.admit(*approved(), FAKE_ISOLATION, frozenset())
 

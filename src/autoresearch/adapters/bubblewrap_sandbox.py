@@ -27,7 +27,7 @@ from autoresearch.adapters.docker_policy import HARNESS_COMMAND, memory_mb
 from autoresearch.adapters.image import cache_dir
 from autoresearch.adapters.seccomp_filter import compile_filter
 from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
-from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
+from autoresearch.ports import NOTHING, Collected, Job, JobState, Needs, TryWarrant, Warrant
 from autoresearch.records import HostFacts, Isolation, Probe, ResourceLimits, sha256
 
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -70,7 +70,8 @@ class BubblewrapSandbox:
         self._shipped = shipped
         self._runs: dict[str, _Running] = {}
 
-    def isolation(self) -> Isolation:
+    def isolation(self, needs: Needs = NOTHING) -> Isolation:
+        jobs.refuse_needs(needs, "bubblewrap")
         return Isolation(
             tier="bubblewrap",
             image=self._root.identity,
@@ -103,7 +104,7 @@ class BubblewrapSandbox:
             )
 
     def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
-        door.admit(job, warrant, self.isolation(), self._shipped)
+        door.admit(job, warrant, self.isolation(job.needs), self._shipped)
         self.check_limits(job.limits)
         self._launch(job.run_id, jobs.inputs(job, self._harness), job.limits, HARNESS_COMMAND)
 

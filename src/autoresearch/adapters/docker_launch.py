@@ -42,6 +42,8 @@ class Launch:
     command: tuple[str, ...]
     inputs: Sequence[Mapping[str, bytes]]
     """Each worker's files."""
+    data: Mapping[str, str]
+    """Name below `/data` → place in the store; the same for every worker."""
 
     def start(self) -> dict[int, Watch]:
         """Create everything, compare it with the policy, start it. Returns each worker's watch, by number.
@@ -82,7 +84,7 @@ class Launch:
         name = policy.names(self.run_id, worker).run
         config = policy.run_config(
             self.run_id, self.image, self.seccomp, self.limits,
-            command=self.command, runtime=self.runtime, worker=worker,
+            command=self.command, runtime=self.runtime, worker=worker, data=self.data,
         )  # fmt: skip
         self._create(config, name)
         watches[worker.number] = Watch(self.client, name, late=False)

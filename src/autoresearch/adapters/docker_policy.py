@@ -223,9 +223,11 @@ def run_config(
     command: tuple[str, ...] = HARNESS_COMMAND,
     runtime: Runtime = RUNC,
     worker: Worker = ONLY,
+    data: Mapping[str, str] | None = None,
 ) -> Json:
-    """The create request of a worker's container."""
+    """The create request of a worker's container. `data`: name below `/data` → place in the store."""
     own = names(run_id, worker)
+    seccomp = seccomp_with_gpus(seccomp) if limits.gpus else seccomp
     # What waits becomes process 1 of the deadline: there is never another one.
     wait = ("python3", "-I", "-S", "-B", "-c", AWAIT_READY)
     deadline = (*runtime.deadline, str(limits.seconds + BACKUP_SECONDS))
@@ -238,12 +240,17 @@ def run_config(
             limits.cpus,
         ),
         "Runtime": runtime.name,
+        "DeviceRequests": device_requests(limits.gpus),
         "Ulimits": _ulimits(limits.output_mb * 2**20, None if runtime is RUNC else limits.processes),
         "Tmpfs": {
             "/tmp": _scratch(TMP_MB, own.uid),  # noqa: S108  the container's
             "/dev/shm": _scratch(SHM_MB, own.uid),  # noqa: S108
         },
-        "Mounts": [_mount(own.inputs, "/in", read_only=True), _mount(own.outputs, "/out", read_only=False)],
+        "Mounts": [
+            _mount(own.inputs, "/in", read_only=True),
+            _mount(own.outputs, "/out", read_only=False),
+            *(_bind(place, f"/data/{name}") for name, place in sorted((data or {}).items())),
+        ],
     }
     return config
 
@@ -285,6 +292,7 @@ def _config(image: str, uid: int, command: list[str], own_labels: dict[str, str]
         "AttachStdin": False,
         "NetworkDisabled": True,
         "StopSignal": "SIGKILL",
+        "Healthcheck": dict(NO_HEALTHCHECK),  # an image may bring one, and the engine would run it
     }
 
 
@@ -311,6 +319,14 @@ def _host_config(seccomp: str, megabytes: int, processes: int, cpus: float) -> J
         "ShmSize": SHM_MB * 2**20,
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
     }
+
+
+def device_requests(gpus: int) -> list[Json]:
+    """Whole NVIDIA devices, picked by the engine."""
+    if not gpus:
+        return []
+    asked = {"Driver": "nvidia", "Count": gpus, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {}}
+    return [asked]
 
 
 def _ulimits(file_bytes: int, processes: int | None = None) -> list[Json]:
@@ -345,18 +361,47 @@ def seccomp_of_gvisor(seccomp: str) -> str:
     return json.dumps(profile, separators=(",", ":"))
 
 
+def seccomp_with_gpus(seccomp: str) -> str:
+    """The profile with the `ioctl` calls that NVIDIA's driver is used through, for runs with GPUs only."""
+    profile = json.loads(seccomp)
+    profile.setdefault("syscalls", []).extend(
+        {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [argument]} for argument in GPU_IOCTLS
+    )
+    return json.dumps(profile, separators=(",", ":"))
+
+
+def _ioctl(mask: int, request: int) -> Json:
+    # With MASKED_EQ, `value` is the mask and `valueTwo` what has to remain.
+    return {"index": 1, "value": mask, "valueTwo": request, "op": "SCMP_CMP_MASKED_EQ"}
+
+
+GPU_IOCTLS = (
+    _ioctl(0xFF00, ord("F") << 8),  # the control devices: requests of the type F
+    _ioctl(0xFFFFFF00, 0),  # unified memory: its requests are plain numbers,
+    _ioctl(0xFFFFFFFC, 0x30000000),  # and two to begin and end with
+)
+
+
+def _bind(place: str, target: str) -> Json:
+    """The only directories of the host that a run sees: the store's, read-only, and nothing mounted below."""
+    options = {"Propagation": "rprivate", "NonRecursive": True}
+    return {"Type": "bind", "Source": place, "Target": target, "ReadOnly": True, "BindOptions": options}
+
+
 def digest(seccomp: bytes, runtime: Runtime = RUNC) -> str:
     """SHA-256 of the whole policy: the requests for a fixed job, and the seccomp profile.
 
     What varies between jobs are limits, image and names; an approval binds those by themselves.
     """
     limits = ResourceLimits(seconds=1, memory_mb=64, cpus=1, processes=8, output_mb=1)
+    gpus: Json = {"request": device_requests(1), "ioctl": list(GPU_IOCTLS)}
     return digest_of(
         {
             "run": run_config("reference", "-", "{}", limits, runtime=runtime),
             "holder": holder_config("reference", "-", "-", limits, count=2),
             "in": input_volume("reference", {}, limits),
             "out": output_volume("reference", limits),
+            "gpus": gpus,
             "seccomp": json.loads(seccomp if runtime is RUNC else seccomp_of_gvisor(seccomp.decode())),
         }
     )
@@ -364,6 +409,7 @@ def digest(seccomp: bytes, runtime: Runtime = RUNC) -> str:
 
 # ------------------------------------------------------------------ read back
 
+NO_HEALTHCHECK = {"Test": ["NONE"]}
 EMPTY: tuple[object, ...] = (None, False, 0, "", [], {}, [0, 0])
 """What an engine reports for a setting that is off."""
 HARMLESS = {"CgroupnsMode", "ContainerIDFile", "Isolation", "OomKillDisable"}
@@ -385,6 +431,9 @@ def require_policy(asked: Json, found: Json, image_env: list[str]) -> None:
         *_different_mounts(asked, found),
         *_different_env(asked, found, image_env),
     ]
+    # The engine adds the times of the image's own check to one that is off.
+    if (found["Config"].get("Healthcheck") or {}).get("Test") != NO_HEALTHCHECK["Test"]:
+        differing.append(f"Healthcheck is {_shown(found['Config'].get('Healthcheck'))}")
     if found["Image"] != asked["Image"]:
         differing.append(f"Image is {found['Image']}")
     if differing:
@@ -395,7 +444,7 @@ def require_policy(asked: Json, found: Json, image_env: list[str]) -> None:
 
 
 def _different(asked: Json, found: Json, prefix: str, *, ours: bool = True) -> list[str]:
-    skipped = set() if ours else {"Env", "Image", "NetworkDisabled", "Labels"}
+    skipped = set() if ours else {"Env", "Image", "NetworkDisabled", "Labels", "Healthcheck"}
     return [
         f"{prefix}{key} is {_shown(found.get(key))}"
         for key, value in asked.items()
@@ -424,10 +473,19 @@ def _unasked(asked: Json, found: Json) -> list[str]:
 
 
 def _different_mounts(asked: Json, found: Json) -> list[str]:
-    wanted = {(m["Source"], m["Target"], not m.get("ReadOnly")) for m in asked["HostConfig"]["Mounts"]}
+    volumes = [m for m in asked["HostConfig"]["Mounts"] if m["Type"] == "volume"]
+    wanted = {(m["Source"], m["Target"], not m.get("ReadOnly")) for m in volumes}
     there = {(m.get("Name"), m["Destination"], m["RW"]) for m in found["Mounts"] if m["Type"] == "volume"}
+    binds = {(m["Source"], m["Target"]) for m in asked["HostConfig"]["Mounts"] if m["Type"] == "bind"}
     # Engines list the tmpfs mounts here or only in HostConfig.Tmpfs, which is compared above.
-    others = [m["Destination"] for m in found["Mounts"] if m["Type"] not in ("volume", "tmpfs")]
+    others = [
+        m["Destination"]
+        for m in found["Mounts"]
+        if m["Type"] not in ("volume", "tmpfs")
+        and not (m["Type"] == "bind" and not m["RW"] and (m.get("Source"), m["Destination"]) in binds)
+    ]
+    given = {(m.get("Source"), m["Destination"]) for m in found["Mounts"] if m["Type"] == "bind"}
+    others += [target for _, target in binds - given]
     return [f"a mount on {path}" for path in others] + (
         [] if wanted == there else [f"volumes are {_shown(sorted(map(str, there)))}"]
     )

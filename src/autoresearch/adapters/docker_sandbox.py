@@ -1,6 +1,7 @@
 """Runs a job in a hardened Docker container of its own."""
 
 import json
+import os
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from autoresearch.adapters import engine, gvisor, sandbox_probe
 from autoresearch.adapters.docker_launch import NO_ANSWER, Launch, NameTaken, engine_errors, remove_all
 from autoresearch.adapters.docker_outputs import read_outputs
 from autoresearch.adapters.docker_watch import Watch, moment
+from autoresearch.adapters.environments import Environments
 from autoresearch.adapters.image import cache_dir
+from autoresearch.adapters.input_store import InputStore
 from autoresearch.errors import BackEndMissing, InvalidInput, SandboxFailed
-from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
-from autoresearch.records import HostFacts, Isolation, Probe, ResourceLimits, sha256
+from autoresearch.ports import NOTHING, Collected, Job, JobState, Needs, TryWarrant, Warrant
+from autoresearch.records import DataInput, HostFacts, Isolation, Probe, ResourceLimits, count, sha256
 
 ARCHITECTURES = ("x86_64", "amd64", "aarch64", "arm64")
 """Those that the seccomp profile names."""
@@ -59,6 +62,8 @@ class DockerSandbox:
         seccomp: bytes,
         shipped: Container[str],
         runtime: policy.Runtime = policy.RUNC,
+        environments: Environments | None = None,
+        store: InputStore | None = None,
         client: Any = None,
     ) -> None:
         if not image_id.startswith("sha256:"):
@@ -69,12 +74,16 @@ class DockerSandbox:
         self._runtime = runtime
         self._policy_sha256 = policy.digest(seccomp, runtime)
         self._shipped = shipped
+        self._environments = environments or Environments()
+        self._store = store
         self._client = client
         self._watches: dict[str, dict[int, Watch]] = {}
         """Run id → worker → its watch."""
-        self._environment: list[str] | None = None
+        self._image_envs: dict[str, list[str]] = {}
+        self._gpus_seen: set[int] = set()
+        """Numbers of GPUs that the engine has given in this process."""
 
-    def isolation(self) -> Isolation:
+    def isolation(self, needs: Needs = NOTHING) -> Isolation:
         try:
             version = self._engine().version()
             info = self._engine().info() if self._runtime is policy.RUNSC else {}
@@ -88,13 +97,16 @@ class DockerSandbox:
                 f"the sandbox has no system call filter for {architecture}; "
                 "use a machine with x86_64 or aarch64 processors"
             )
-        self._image_env()
+        self._image_env(self._image)
+        image = self._image_for(needs)
+        self._require_data(needs)
+        self._require_gpus(needs)
         said = f"Docker {version['Version'].partition('+')[0]}"
         if self._runtime is policy.RUNSC:
             said += f", gVisor ({gvisor.platform_of(info)})"
         return Isolation(
             tier=self._runtime.tier,
-            image=self._image,
+            image=image,
             policy_sha256=self._policy_sha256,
             harness_sha256=sha256(self._harness),
             engine=said,
@@ -115,9 +127,14 @@ class DockerSandbox:
             )
 
     def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
-        door.admit(job, warrant, self.isolation(), self._shipped)
+        isolation = self.isolation(job.needs)
+        data = {item.sha256: self._measured(item) for item in job.needs.inputs}
+        door.admit(job, warrant, isolation, self._shipped, data)
         inputs = [jobs.inputs(part, self._harness) for part in jobs.shared(job)]
-        self._launch(job.run_id, inputs, job.limits, policy.HARNESS_COMMAND)
+        self._launch(
+            job.run_id, inputs, job.limits, policy.HARNESS_COMMAND,
+            image=isolation.image, data=job.needs.inputs,
+        )  # fmt: skip
 
     def probe(self) -> Probe:
         return sandbox_probe.fresh_probe(self, cache_dir() / "probes")
@@ -194,15 +211,19 @@ class DockerSandbox:
         inputs: Sequence[Mapping[str, bytes]],
         limits: ResourceLimits,
         command: tuple[str, ...],
+        *,
+        image: str | None = None,
+        data: Sequence[DataInput] = (),
     ) -> None:
         """Start a worker for each of `inputs`; or leave nothing."""
         with engine_errors("prepare the run"):
             if found := self._list(run_id):
                 name = found[0]["Names"][0].lstrip("/")
                 raise NameTaken(f"run {run_id} exists already as container {name}: it is not started twice")
+        image = image or self._image
         launch = Launch(
-            self._engine(), run_id, self._image, self._image_env(), self._seccomp,
-            limits, self._runtime, command, inputs,
+            self._engine(), run_id, image, self._image_env(image), self._seccomp,
+            limits, self._runtime, command, inputs, {item.name: str(self._place(item)) for item in data},
         )  # fmt: skip
         try:
             with engine_errors("start the run"):
@@ -296,19 +317,85 @@ class DockerSandbox:
             if error.status_code not in (404, 409):  # it is gone, or has ended
                 raise
 
-    def _image_env(self) -> list[str]:
-        """The image's environment, which is as fixed as its id. Raises BackEndMissing where it is not there."""
-        if self._environment is None:
+    def _image_env(self, image: str) -> list[str]:
+        """An image's environment, which is as fixed as its id. Raises BackEndMissing where it is not there."""
+        if image not in self._image_envs:
             with engine_errors("find the sandbox image"):
                 try:
-                    found = self._engine().inspect_image(self._image)
+                    found = self._engine().inspect_image(image)
                 except docker.errors.ImageNotFound as error:
                     raise BackEndMissing(
-                        f"the sandbox image {self._image[:19]} is not on this machine; "
+                        f"the sandbox image {image[:19]} is not on this machine; "
                         "make it with: autoresearch sandbox build"
                     ) from error
-            self._environment = list(found["Config"].get("Env") or [])
-        return self._environment
+            self._image_envs[image] = list(found["Config"].get("Env") or [])
+        return self._image_envs[image]
+
+    # ------------------------------------------------ what a plan asks beyond it
+
+    def _image_for(self, needs: Needs) -> str:
+        if needs.environment is None:
+            return self._image
+        if needs.environment.image is None:
+            return self._environments.from_lock(needs.lock or b"", self._image)
+        self._environments.require_usable(needs.environment.image, self._with_image)
+        return needs.environment.image
+
+    def _with_image(self, image: str) -> "DockerSandbox":
+        """The same sandbox over another image, to probe it."""
+        return DockerSandbox(
+            image, harness=self._harness, seccomp=self._seccomp.encode(), shipped=self._shipped,
+            runtime=self._runtime, client=self._engine(),
+        )  # fmt: skip
+
+    def _require_data(self, needs: Needs) -> None:
+        for item in needs.inputs:
+            place = self._place(item)
+            if not place.exists():
+                raise BackEndMissing(
+                    f"the data {item.name} (from {item.path}) are not in this project's store; copy "
+                    f"{place.name} from the project where they were taken in to {place.parent}"
+                )
+        if needs.inputs and not str(self._engine().base_url).startswith(
+            ("http+docker://localhost", "http+unix")
+        ):
+            raise BackEndMissing(
+                f"the plan reads data {', '.join(item.name for item in needs.inputs)}, which are mounted from this "
+                "machine, but the engine runs on another; use a local one: unset DOCKER_HOST"
+            )
+
+    def _place(self, item: DataInput) -> Path:
+        if self._store is None:
+            raise BackEndMissing(f"the data {item.name} are in no store: this sandbox belongs to no project")
+        return self._store.place(item.sha256)
+
+    def _measured(self, item: DataInput) -> str | None:
+        found = self._store.measure(item.sha256) if self._store else None
+        return found.sha256 if found else None
+
+    def _require_gpus(self, needs: Needs) -> None:
+        """Ask the engine for them: no list of its runtimes or of this machine's devices says as much."""
+        if not needs.gpus or needs.gpus in self._gpus_seen:
+            return
+        asked = count(needs.gpus, "GPU")
+        if self._runtime is not policy.RUNC:
+            raise BackEndMissing(
+                f'the plan asks for {asked}, which gVisor cannot give; use isolation = "docker" in autoresearch.toml'
+            )
+        run_id = f"gpus-{os.getpid()}-{needs.gpus}"
+        limits = ResourceLimits(seconds=30, memory_mb=256, cpus=1, processes=32, output_mb=1, gpus=needs.gpus)
+        self.remove(run_id)
+        try:
+            self._launch(run_id, [{}], limits, ("true",))
+        except SandboxFailed as error:
+            raise BackEndMissing(
+                f"the plan asks for {asked}, which this engine cannot give: {error}\n"
+                "install NVIDIA's driver and container toolkit, then: sudo nvidia-ctk runtime configure "
+                "--runtime=docker, and restart the engine; or set limits.gpus to 0"
+            ) from error
+        finally:
+            self.remove(run_id)
+        self._gpus_seen.add(needs.gpus)
 
     def _engine(self) -> Any:
         """The engine's client. Raises BackEndMissing if none answers."""

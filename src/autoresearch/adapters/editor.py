@@ -84,7 +84,7 @@ def _read(path: str, place: Path) -> bytes:
 
 def plan_yaml(plan: Plan) -> bytes:
     """What of a plan can be edited, as YAML. Hidden characters are written as escapes."""
-    fields = plan.model_dump(mode="json", exclude={"experiment"})
+    fields = plan.model_dump(mode="json", exclude={"experiment", "environment", "inputs"})
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
     if escape(text) != text:
         text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=False, width=100)

@@ -280,7 +280,9 @@ def _what_runs(view: ApprovalView, look: Look, items: int) -> list[str]:
     return [
         *own(look, "Will run", trials),
         *theirs(look, "", files, max(items // 2, 1)),
+        *(theirs(look, "Command", " ".join(plan.command), 2) if plan.command else []),
         *own(look, "May use", _limits(view)),
+        *_may_read(view, look),
         *_isolation(view, look),
     ]
 
@@ -313,8 +315,21 @@ def _limits(view: ApprovalView) -> str:
     limits = view.bundle.limits
     return (
         f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {limits.cpus:g} CPUs, "
-        f"{limits.processes} processes, {limits.output_mb} MB output{limits.shared_by()}"
+        f"{limits.processes} processes, {limits.output_mb} MB output"
+        + (f", {count(limits.gpus, 'GPU')}" if limits.gpus else "")
+        + limits.shared_by()
     )
+
+
+def _may_read(view: ApprovalView, look: Look) -> list[str]:
+    """The person's data, one line; whole digests stand in the section `limits`."""
+    if not view.plan.inputs:
+        return []
+    each = [
+        f"/data/{data.name}: {count(data.files, 'file')}, {data.size / 1e6:.3g} MB, {short(data.sha256)}"
+        for data in view.plan.inputs
+    ]
+    return own(look, "May read", look.line("; ".join(each)))
 
 
 def _isolation(view: ApprovalView, look: Look) -> list[str]:
@@ -330,7 +345,14 @@ def _isolation(view: ApprovalView, look: Look) -> list[str]:
         weaker = f"bubblewrap, WEAKER than a container, no network, root {image}; {spent}"
         return own(look, "Isolation", weaker, alarm=True)
     tier = {"docker": "Docker", "gvisor": "gVisor in Docker"}[isolation.tier]
-    return own(look, "Isolation", f"{tier}, no network, image {image}; {spent}")
+    return own(look, "Isolation", f"{tier}, no network, {_whose(view)}image {image}; {spent}")
+
+
+def _whose(view: ApprovalView) -> str:
+    environment = view.plan.environment
+    if environment is None:
+        return ""
+    return "requirements.lock in " if environment.lock else "the author's own "
 
 
 def _counts_of(view: ApprovalView) -> str:
@@ -401,7 +423,7 @@ def approve_sections(view: ApprovalView, look: Look, *, forecasts_open: bool) ->
     diff = Section("d", "diff", lambda: diff_page(look, *versions(view)))
     return [
         Section("1", "plan", lambda: _plan_page(view, look)),
-        Section("2", "code", lambda: code_page(look, view.files)),
+        Section("2", "code", lambda: code_page(look, {**view.files, **view.lock})),
         Section("3", "critique", lambda: _critique_page(view, look)),
         Section("4", "findings", lambda: findings_page(look, all_findings(view), _counts_of(view))),
         forecasts,
@@ -431,6 +453,8 @@ def _plan_page(view: ApprovalView, look: Look) -> list[str]:
     rows += page(look, f"stop: {plan.stopping_rule}\nexclude: {plan.exclusions}")
     rows += page(look, f"positive control: {plan.controls.positive}")
     rows += page(look, f"negative control: {plan.controls.negative}")
+    if plan.command:
+        rows += title(look, "Command, run once a trial") + page(look, "\n".join(plan.command))
     settings = [f"{name} = {value!r}" for name, value in sorted(plan.config.items())]
     return rows + (title(look, "Configuration") + page(look, "\n".join(settings)) if settings else [])
 
@@ -480,6 +504,9 @@ def _bundle_page(view: ApprovalView, look: Look) -> list[str]:
         look, f"image {isolation.image}\nengine {isolation.engine}\npolicy {isolation.policy_sha256}"
     )
     rows += page(look, f"harness {isolation.harness_sha256}")
+    rows += title(look, "Data it may read") if bundle.inputs else []
+    for name, digest in sorted(bundle.inputs.items()):
+        rows += page(look, f"{digest} /data/{name}", words=False)
     rows += title(look, f"Limits of the whole run: {_limits(view)}")
     again = bundle.rechecks
     return rows + own(

@@ -265,6 +265,11 @@ class GitLedger:
             writer = ObjectWriter(self._git_dir / "objects")
             return replace(parts, tree=self._grow(writer, _committed(record, files), after)).payload()
 
+    @property
+    def inputs_dir(self) -> Path:
+        """Where the project's data lie, outside its commits."""
+        return self._own / "inputs"
+
     def repeat_commit(self, commit: Commit, files: Mapping[str, bytes]) -> str:
         """Make a person's own commit again, on top of the branch. Returns its new id."""
         head = self.head()

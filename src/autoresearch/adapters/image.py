@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, NewType
@@ -73,7 +73,7 @@ class Interpreter(NamedTuple):
 
 def find() -> ImageId | None:
     """The image of this release's sandbox, or None. Raises BackEndMissing without an engine."""
-    with _client() as client:
+    with connected() as client:
         return _find(client, inputs_digest(assets.sandbox()))
 
 
@@ -90,7 +90,7 @@ def build_from(source: Path, progress: Say) -> ImageId:
     from filelock import FileLock
 
     digest = inputs_digest(source)
-    with _client() as client:
+    with connected() as client:
         if (found := _find(client, digest)) is not None:
             return found
         cache = cache_dir()
@@ -111,7 +111,7 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def _client() -> Iterator["DockerClient"]:
+def connected() -> Iterator["DockerClient"]:
     """A connected client; what the engine refuses becomes SandboxFailed."""
     from docker.errors import DockerException
 
@@ -126,7 +126,12 @@ def _client() -> Iterator["DockerClient"]:
 
 
 def _find(client: "DockerClient", digest: str) -> ImageId | None:
-    images: list[Image] = client.images.list(filters={"label": f"{LABEL}={digest}"})
+    return find_labelled(client, LABEL, digest)
+
+
+def find_labelled(client: "DockerClient", label: str, digest: str) -> ImageId | None:
+    """The image that carries `digest` under `label`."""
+    images: list[Image] = client.images.list(filters={"label": f"{label}={digest}"})
     # An image made from it has its label, too, and is younger.
     oldest = min(images, key=lambda image: str(image.attrs["Created"]), default=None)
     return None if oldest is None else ImageId(str(oldest.id))
@@ -134,19 +139,29 @@ def _find(client: "DockerClient", digest: str) -> ImageId | None:
 
 def _build(client: "DockerClient", source: Path, digest: str, cache: Path, progress: Say) -> ImageId:
     progress("sandbox image: not there yet; making it takes about a minute, once")
-    with _stage(progress) as done:
+    with stage(progress) as done:
         base, origin = _base(client, cache)
         done(f"base, {origin}")
-    interpreter = _interpreter(client, base)
-    with _stage(progress) as done:
+    interpreter = interpreter_of(client, base)
+    with stage(progress) as done:
         wheels = wheels_of(source / "requirements.lock", interpreter, cache)
         done(
             f"{len(list(wheels.glob('*.whl')))} packages for Python {interpreter.version[0]}.{interpreter.version[1]}, by hash"
         )
-    with _stage(progress) as done:
+    with stage(progress) as done:
         with tempfile.TemporaryFile() as context:
-            _write_context(context, source, wheels)
-            _run_build(client, context, {"BASE": base, "SITE": interpreter.site}, digest)
+            write_context(context, {name: source / name for name in INPUTS} | {"wheels": wheels})
+            run_build(
+                client,
+                context,
+                Build(
+                    "Dockerfile",
+                    {"BASE": base, "SITE": interpreter.site},
+                    LABEL,
+                    digest,
+                    "autoresearch-sandbox",
+                ),
+            )
         image = _find(client, digest)
         if image is None:
             raise SandboxFailed("the engine reported a finished build, but the sandbox image is not there")
@@ -155,10 +170,10 @@ def _build(client: "DockerClient", source: Path, digest: str, cache: Path, progr
 
 
 @contextmanager
-def _stage(progress: Say) -> Iterator[Say]:
+def stage(progress: Say, of: str = "sandbox image") -> Iterator[Say]:
     """Yields a function that reports the finished stage with its elapsed time."""
     start = time.monotonic()
-    yield lambda what: progress(f"sandbox image: {what} ... {time.monotonic() - start:.0f} s")
+    yield lambda what: progress(f"{of}: {what} ... {time.monotonic() - start:.0f} s")
 
 
 # ------------------------------------------------------------------------ base
@@ -256,7 +271,7 @@ def _sources(suite: str) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _interpreter(client: "DockerClient", base: str) -> Interpreter:
+def interpreter_of(client: "DockerClient", base: str) -> Interpreter:
     answer = client.containers.run(
         base, ["python3", "-c", _PROBE], network_mode="none", cap_drop=["ALL"], read_only=True, remove=True
     )
@@ -268,8 +283,11 @@ def _interpreter(client: "DockerClient", base: str) -> Interpreter:
 # ---------------------------------------------------------------------- wheels
 
 
-def wheels_of(lock: Path, interpreter: Interpreter, cache: Path) -> Path:
-    """Directory with exactly the lock's wheels for `interpreter`. Raises BackEndMissing."""
+def wheels_of(lock: Path, interpreter: Interpreter, cache: Path, options: Sequence[str] = ()) -> Path:
+    """Directory with exactly the lock's wheels for `interpreter`. Raises BackEndMissing.
+
+    `options` go to pip beside its own configuration: where to look for them.
+    """
     tag = f"cp{interpreter.version[0]}{interpreter.version[1]}"
     key = f"{manifest_digest({'lock': lock.read_bytes()})[:16]}-{tag}-{interpreter.machine}-{interpreter.glibc[1]}"
     wheels = cache / "wheels" / key
@@ -283,9 +301,9 @@ def wheels_of(lock: Path, interpreter: Interpreter, cache: Path) -> Path:
                 sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check",
                 "--require-hashes", "--only-binary=:all:", "--no-deps", "--dest", str(complete),
                 "--implementation=cp", f"--python-version={interpreter.version[0]}.{interpreter.version[1]}",
-                f"--abi={tag}", "--abi=abi3", "--abi=none", *_platforms(interpreter), "--requirement", str(lock),
+                f"--abi={tag}", "--abi=abi3", "--abi=none", *_platforms(interpreter), *options, "--requirement", str(lock),
             ],
-            BackEndMissing("the sandbox's Python packages could not be downloaded"),
+            BackEndMissing(f"the Python packages of {lock.name} could not be downloaded"),
         )  # fmt: skip
         complete.rename(wheels)
     return wheels
@@ -303,14 +321,25 @@ def _platforms(interpreter: Interpreter) -> Iterable[str]:
 # ----------------------------------------------------------------------- build
 
 
-def _run_build(client: "DockerClient", context: IO[bytes], arguments: dict[str, str], digest: str) -> None:
+class Build(NamedTuple):
+    dockerfile: str
+    arguments: dict[str, str]
+    label: str
+    """Carries `digest` on the finished image."""
+    digest: str
+    repository: str
+
+
+def run_build(client: "DockerClient", context: IO[bytes], build: Build) -> None:
+    """Build without a network. Raises SandboxFailed with the end of what the build said."""
     answers = client.api.build(
         fileobj=context,
         custom_context=True,
         decode=True,
-        buildargs=arguments,
-        labels={LABEL: digest},
-        tag=f"autoresearch-sandbox:{digest[:12]}",
+        dockerfile=build.dockerfile,
+        buildargs=build.arguments,
+        labels={LABEL: "", build.label: build.digest},  # what is made from the sandbox image is not it
+        tag=f"{build.repository}:{build.digest[:12]}",
         network_mode="none",
         use_config_proxy=False,
         nocache=True,
@@ -323,18 +352,18 @@ def _run_build(client: "DockerClient", context: IO[bytes], arguments: dict[str, 
         error = error or str(answer.get("error", ""))
     client.images.prune(filters={"dangling": True, "label": STAGE_LABEL})
     if error:
-        raise SandboxFailed(f"the sandbox image did not build:\n{_tail(log)}\n{error}")
+        raise SandboxFailed(f"the image {build.repository} did not build:\n{_tail(log)}\n{error}")
 
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """The engine paints what a build step says on standard error."""
 
 
-def _write_context(target: IO[bytes], source: Path, wheels: Path) -> None:
+def write_context(target: IO[bytes], parts: Mapping[str, Path]) -> None:
+    """An archive of files and directories under the names that the Dockerfile knows."""
     with tarfile.open(fileobj=target, mode="w") as context:
-        for name in INPUTS:
-            context.add(source / name, name)
-        context.add(wheels, "wheels")
+        for name, place in parts.items():
+            context.add(place, name)
     target.seek(0)
 
 

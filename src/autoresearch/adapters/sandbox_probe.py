@@ -34,6 +34,8 @@ KILL_SECONDS = 2.0
 """How long after its deadline a run may still be there."""
 OWN_PROCESSES = 2
 """Process 1 and the probe itself count against the limit."""
+OLDEST_PYTHON = (3, 11)
+"""That the harness runs on."""
 TESTED = ("x86_64", "amd64")
 """Architectures that the tests ran on; names differ between kernel and engine."""
 
@@ -180,6 +182,7 @@ def _escape(got: Collected, machine: Mapping[str, str], isolation: Isolation) ->
         ("write-outside", "nowhere", lambda places: places == []),
         ("disk", f"at most {LIMITS.output_mb} MB", lambda written: 0 < written <= LIMITS.output_mb),
         ("root", "none", lambda rights: rights == "none"),
+        ("python", "3.11 or later", lambda version: tuple(version) >= OLDEST_PYTHON),
         (
             "kernel",
             "not the machine's" if own_kernel else "the machine's",

@@ -24,7 +24,7 @@ from pydantic import JsonValue
 from autoresearch import door, jobs
 from autoresearch.adapters.directory_outputs import read_directory
 from autoresearch.errors import InvalidInput, SandboxFailed
-from autoresearch.ports import Collected, Job, JobState, TryWarrant, Warrant
+from autoresearch.ports import NOTHING, Collected, Job, JobState, Needs, TryWarrant, Warrant
 from autoresearch.records import HostFacts, Isolation, ResourceLimits, digest_of, sha256
 
 POLICY: dict[str, JsonValue] = {
@@ -59,7 +59,8 @@ class ProcessSandbox:
         self._shipped = shipped
         self._runs: dict[str, _Running] = {}
 
-    def isolation(self) -> Isolation:
+    def isolation(self, needs: Needs = NOTHING) -> Isolation:
+        jobs.refuse_needs(needs, "an ordinary process")
         return Isolation(
             tier="none: shipped code only",
             image="-",
@@ -82,7 +83,7 @@ class ProcessSandbox:
             raise InvalidInput(f"limits.workers is {limits.workers}, but without an engine there is only one")
 
     def submit(self, job: Job, warrant: Warrant | TryWarrant) -> None:
-        door.admit(job, warrant, self.isolation(), self._shipped)
+        door.admit(job, warrant, self.isolation(job.needs), self._shipped)
         self.check_limits(job.limits)
         if job.run_id in self._runs:
             raise SandboxFailed(f"run {job.run_id} exists already: it is not started twice")

@@ -3,13 +3,16 @@
 import os
 
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.input_store import InputStore
 from autoresearch.adapters.terminal import TerminalReviewer
+from autoresearch.cli.take_in import take_in
 from autoresearch.config import parse_settings, settings_diff
+from autoresearch.driver import Written
 from autoresearch.errors import InvalidInput, LedgerError
-from autoresearch.layout import NOTES_DIR, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
+from autoresearch.layout import LOCK_FILE, NOTES_DIR, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.ports import ReviewPort
 from autoresearch.proposal import parse_proposal, read_proposal
-from autoresearch.records import Settings
+from autoresearch.records import Proposal, Settings
 
 
 class WorkTreeDesk:
@@ -20,10 +23,13 @@ class WorkTreeDesk:
         self._reviewer = reviewer
         self._declined = ""
 
-    def proposal(self) -> str:
+    def proposal(self) -> Written:
         text = read_proposal(self._ledger.root / PROPOSAL_FILE)
         parse_proposal(text)
-        return text
+        bodies = (entry.record.body for entry in reversed(self._ledger.entries()))
+        before = next(body for body in bodies if isinstance(body, Proposal))
+        store = InputStore(self._ledger.inputs_dir)
+        return take_in(text, PROPOSAL_FILE, self._ledger.root, store, before.inputs)
 
     def offer_edit(self, why: str) -> bool:
         if not isinstance(self._reviewer, TerminalReviewer):
@@ -51,7 +57,7 @@ class WorkTreeDesk:
 
 def refuse_foreign_changes(ledger: GitLedger, *, by_model: bool) -> None:
     """Raises LedgerError naming a changed file that is nobody's to change, and the command that undoes it."""
-    own = {SETTINGS_FILE} if by_model else {SETTINGS_FILE, PROPOSAL_FILE}
+    own = {SETTINGS_FILE} if by_model else {SETTINGS_FILE, PROPOSAL_FILE, LOCK_FILE}
     foreign = [change for change in ledger.changes() if change.path not in own]
     if not foreign:
         return

@@ -9,6 +9,7 @@ from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.ports import Entry
 from autoresearch.records import Approval, Plan, Result, Run, body_as
 from autoresearch.steps.check import compare_rechecks, recheck_job, run_recheck
+from autoresearch.steps.experiment import plan_needs
 from autoresearch.vouched import finder, reader
 
 
@@ -37,10 +38,11 @@ def _rerun(ledger: GitLedger, entries: list[Entry], result: Entry) -> bool:
     plan = by_digest[body_as(approval.record, Approval).bundle.plan]
     read = reader(ledger)
     files = {ref.path: read(plan, ref.path) for ref in body_as(plan.record, Plan).experiment}
-    job, warrant = recheck_job(entries, plan, approval, run, files, suffix="replay")
+    needs = plan_needs(plan, read)
+    job, warrant = recheck_job(entries, plan, approval, run, files, needs=needs, suffix="replay")
     say(f"cycle {result.record.cycle}, attempt {result.record.attempt}: {len(job.trials)} trials")
     tier = body_as(approval.record, Approval).bundle.isolation.tier
-    again = run_recheck(open_sandbox(tier), job, warrant, sleep, ledger.outputs_dir)
+    again = run_recheck(open_sandbox(tier, ledger.inputs_dir), job, warrant, sleep, ledger.outputs_dir)
     find = finder(ledger)
     recorded = {ref.path: find(result, ref.path) for ref in result.record.body.files()}
     same = True

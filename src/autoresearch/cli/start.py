@@ -12,12 +12,14 @@ from pydantic import ValidationError
 
 from autoresearch import __version__, assets
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.input_store import InputStore
 from autoresearch.cli.identity import git_identity
 from autoresearch.cli.output import say
+from autoresearch.cli.take_in import take_in
 from autoresearch.cli.wiring import CLOCK, open_model, require_models, shared_model
 from autoresearch.config import render_settings
 from autoresearch.errors import InvalidInput, LedgerError, Usage
-from autoresearch.layout import IGNORE_FILE, IGNORED, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
+from autoresearch.layout import IGNORE_FILE, IGNORED, SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.ports import Entropy
 from autoresearch.proposal import parse_proposal, read_proposal
 from autoresearch.records import (
@@ -77,16 +79,12 @@ def start_project(
         example=choices.example,
         demonstration=choices.demonstration,
     )
-    record = Record(
-        kind="proposal", cycle=1, attempt=1, step="start", parent=None, inputs={}, made_by=HUMAN, body=body
-    )
     committed = {
-        PROPOSAL_FILE: text.encode(),
         SETTINGS_FILE: render_settings(settings).encode(),
         IGNORE_FILE: IGNORED,
         **{f"{WORKFLOW_DIR}/{path}": data for path, data in files.items()},
     }
-    _build_aside(folder, record, committed, author)
+    _build_aside(folder, body, proposal, committed)
     warning = shared_model(workflow, settings)
     if warning:
         say(warning)
@@ -102,12 +100,18 @@ def _settings(choices: Choices) -> Settings:
         raise Usage(f"--{option} cannot be used: {first_problem(error)}") from error
 
 
-def _build_aside(folder: Path, record: Record, files: dict[str, bytes], author: Person) -> None:
+def _build_aside(folder: Path, body: Proposal, source: Path, files: dict[str, bytes]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".autoresearch-", dir=folder.parent))
     try:
         ledger = GitLedger.create(aside, CLOCK)
-        ledger.append(record, files, after="", author=author, extra=tuple(files))
+        written = take_in(body.text, source.name, source.parent, InputStore(ledger.inputs_dir))
+        record = Record(
+            kind="proposal", cycle=1, attempt=1, step="start", parent=None, inputs={}, made_by=HUMAN,
+            body=written.body(body, body.settings),
+        )  # fmt: skip
+        files = {**files, **written.files(record)}
+        ledger.append(record, files, after="", author=body.author, extra=tuple(files))
         ledger.close()
         aside.chmod(0o777 & ~_umask())
         aside.rename(folder)

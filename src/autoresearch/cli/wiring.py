@@ -157,7 +157,7 @@ def sandbox_of(ledger: GitLedger) -> Callable[[], Sandbox]:
     """Opens the tier that the project's settings in force name. Nothing else can choose one."""
     from autoresearch.settings_in_force import settings_in_force
 
-    return lambda: open_sandbox(settings_in_force(ledger.entries()).isolation)
+    return lambda: open_sandbox(settings_in_force(ledger.entries()).isolation, ledger.inputs_dir)
 
 
 def require_models(workflow: Workflow, settings: Settings) -> None:
@@ -176,8 +176,8 @@ def require_models(workflow: Workflow, settings: Settings) -> None:
 
 
 @cache
-def open_sandbox(tier: Tier) -> "DockerSandbox | BubblewrapSandbox":
-    """The sandbox of a tier; what it runs in is made where it is missing.
+def open_sandbox(tier: Tier, inputs: Path | None = None) -> "DockerSandbox | BubblewrapSandbox":
+    """The sandbox of a tier; what it runs in is made where it is missing. `inputs`: the project's store of data.
 
     Raises BackEndMissing where this machine does not have it, and for the tier that only `demo` may
     have. No other tier is tried instead.
@@ -199,12 +199,15 @@ def open_sandbox(tier: Tier) -> "DockerSandbox | BubblewrapSandbox":
         )
     from autoresearch.adapters.docker_policy import RUNC, RUNSC
     from autoresearch.adapters.docker_sandbox import DockerSandbox
+    from autoresearch.adapters.environments import Environments
     from autoresearch.adapters.image import find_or_build
+    from autoresearch.adapters.input_store import InputStore
 
     runtime = RUNSC if tier == "gvisor" else RUNC
     return DockerSandbox(
-        find_or_build(say), harness=harness, seccomp=seccomp, shipped=shipped, runtime=runtime
-    )
+        find_or_build(say), harness=harness, seccomp=seccomp, shipped=shipped, runtime=runtime,
+        environments=Environments(progress=say), store=InputStore(inputs) if inputs else None,
+    )  # fmt: skip
 
 
 @cache

@@ -249,9 +249,11 @@ def _target_without_proxy(given: ConclusionInputs) -> Iterator[Note]:
 
 def _grade_too_high(given: ConclusionInputs) -> Iterator[Note]:
     """A claim is graded above what the plan's evidence can carry."""
+    highest = given.plan.highest_grade
     reported = given.plan.metric.formula == "reported"
-    highest: Grade = "E1" if reported else "E2"
     why = "a self-reported metric" if reported else "an experiment that stands in for its target"
+    if given.plan.command:
+        why = "a command, which few rules can read,"
     for claim in given.conclusion.claims:
         if _GRADES.index(claim.grade) > _GRADES.index(highest):
             yield Note(

@@ -11,7 +11,7 @@ from autoresearch.experiment_code import CodeProblem
 from autoresearch.monitors import code_lint
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import addressed_to_a_reviewer, qualified, says_nothing
-from autoresearch.records import OUTCOMES, Critique, Finding, PlanDraft, Prediction
+from autoresearch.records import COMMAND_SKIPS, OUTCOMES, Critique, Finding, PlanDraft, Prediction
 
 NATURAL_RANGE = {"accuracy": (0.0, 1.0), "brier": (0.0, 1.0), "auc": (0.0, 1.0), "ece": (0.0, 1.0)}
 """Of the formulas that have one."""
@@ -61,6 +61,21 @@ def _metric_reported(given: PreflightInputs) -> Iterator[Note]:
             "warn",
             f"metric {given.plan.metric.name} is self-reported: nothing outside can recompute it, "
             "and no claim may be graded above E1",
+        )
+
+
+def _command(given: PreflightInputs) -> Iterator[Note]:
+    """The experiment is a program, so the checks that read or call Python do not apply."""
+    if given.plan.command:
+        unread = sorted(path for path in given.files if path not in given.parsed)
+        read = (
+            f"no rule reads {', '.join(unread)}" if unread else "the rules read its Python files one by one"
+        )
+        yield Note(
+            "warn",
+            f"the experiment is a command: {read}, and neither the call of run_trial nor its seeding can be "
+            "checked; no claim may be graded above E1",
+            f"command: {given.plan.command}\nnot possible: {', '.join(COMMAND_SKIPS)}",
         )
 
 
@@ -240,6 +255,8 @@ def _code_broken(given: PreflightInputs) -> Iterator[Note]:
 
 def _code_contract(given: PreflightInputs) -> Iterator[Note]:
     """`run_trial` is missing or takes other arguments."""
+    if given.plan.command:
+        return  # a program is no module: nobody calls into it
     if experiment_code.MAIN not in given.files:
         yield Note("block", f"{experiment_code.MAIN} is missing")
     tree = given.trees.get(experiment_code.MAIN)
@@ -272,6 +289,8 @@ def _code_addressed(given: PreflightInputs) -> Iterator[Note]:
 
 def _arm_unnamed(given: PreflightInputs) -> Iterator[Note]:
     """An arm of the plan never appears in the code, nor in its configuration."""
+    if given.plan.command:
+        return  # its words may stand in another language
     words = code_lint.words(list(given.trees.values())) | _words_of(given.plan.config)
     unnamed = [arm.name for arm in given.plan.arms if arm.name not in words]
     # code that reads arms generically (by x, by position) names none of them; that is no slip
@@ -283,6 +302,8 @@ def _arm_unnamed(given: PreflightInputs) -> Iterator[Note]:
 
 def _array_unnamed(given: PreflightInputs) -> Iterator[Note]:
     """The metric reads an array that the code never names."""
+    if given.plan.command:
+        return
     words = code_lint.words(list(given.trees.values()))
     missing = sorted(set(given.plan.metric.arrays.values()) - words)
     if given.trees and missing:
@@ -310,6 +331,7 @@ def _critique_blocks(given: PreflightInputs) -> Iterator[Note]:
 
 RULES: tuple[Rule[PreflightInputs], ...] = (
     Rule("plan.metric-reported", "plan", _metric_reported),
+    Rule("plan.command", "plan", _command),
     Rule("plan.metric-range", "plan", _metric_range),
     Rule("plan.metric-how-gamed", "plan", _metric_how_gamed),
     Rule("plan.no-control", "plan", _no_control),

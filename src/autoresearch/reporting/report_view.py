@@ -10,6 +10,7 @@ from autoresearch.forecast_line import contrast_name
 from autoresearch.forecasting.belief import ratio_bounds
 from autoresearch.ports import Entry
 from autoresearch.records import (
+    COMMAND_SKIPS,
     NO_TIER,
     Acceptance,
     Approval,
@@ -162,6 +163,11 @@ def banners(history: Sequence[Entry], cycle: int, found: Found) -> list[dict[str
         add(
             "Self-reported metric",
             f"The experiment's code states {plan.metric.name} of itself; nobody recomputed it.",
+        )
+    if plan and plan.command:
+        add(
+            "The experiment is a command",
+            f"Not possible for a command, and not done: {'; '.join(COMMAND_SKIPS)}.",
         )
     failures = _failures(entries)
     if failures:

@@ -16,7 +16,7 @@ from autoresearch.exchanges import reparse
 from autoresearch.layout import STANDARD_STEP
 from autoresearch.ports import Exchange, Request
 from autoresearch.prompts import file_items, records_for, render
-from autoresearch.records import Acceptance, Approval, MadeBy, Record, Result, Spend, file_ref
+from autoresearch.records import Acceptance, Approval, MadeBy, Plan, Record, Result, Spend, body_as, file_ref
 from autoresearch.replies import schema_notes
 from autoresearch.steps.situation import Situation, StepPorts
 
@@ -117,7 +117,7 @@ def _experiment(at: Situation) -> list[dict[str, object]]:
         )
     else:
         return []
-    files = {ref.path: at.read(entry, ref.path) for ref in entry.record.body.files()}
+    files = {ref.path: at.read(entry, ref.path) for ref in body_as(entry.record, Plan).experiment}
     return file_items(files, entry.record.attempt)
 
 

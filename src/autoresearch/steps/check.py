@@ -9,7 +9,7 @@ from autoresearch.door import recheck_trials
 from autoresearch.errors import InvalidInput, NotApproved, SandboxFailed
 from autoresearch.forecasting.scores import resolve, score
 from autoresearch.forecasting.surprise import surprise
-from autoresearch.ports import Collected, Entry, Job, Sandbox, Sleep, Warrant
+from autoresearch.ports import Collected, Entry, Job, Needs, Sandbox, Sleep, Warrant
 from autoresearch.records import (
     RULES,
     Approval,
@@ -23,7 +23,7 @@ from autoresearch.records import (
     TrialSpec,
     body_as,
 )
-from autoresearch.steps.experiment import POLL_SECONDS, artifact_ref, before, experiment_files
+from autoresearch.steps.experiment import POLL_SECONDS, artifact_ref, before, experiment_files, needs_of
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 from autoresearch.steps.workers import collect
 
@@ -46,6 +46,7 @@ def run(at: Situation, ports: StepPorts) -> Draft:
         at.entry("approval"),
         at.entry("run"),
         experiment_files(at),
+        needs=needs_of(at),
         suffix="recheck",
     )
     again: Mapping[str, Content] = {}
@@ -87,6 +88,7 @@ def recheck_job(
     run: Entry,
     files: Mapping[str, bytes],
     *,
+    needs: Needs,
     suffix: str,
 ) -> tuple[Job, Warrant]:
     """The trials that an approval lets run again, and why they may."""
@@ -98,6 +100,8 @@ def recheck_job(
         trials=recheck_trials(issued.nonce, plan.digest, design, bundle),
         config=design.config,
         limits=design.limits,
+        command=design.command,
+        needs=needs,
     )
     earlier = before(history, approval)
     return job, Warrant(history[0].record, plan.record, approval, run, earlier, purpose="recheck")

@@ -9,7 +9,6 @@ from autoresearch.records import (
     Conclusion,
     Critique,
     Decision,
-    Grade,
     Hypothesis,
     Outcome,
     Plan,
@@ -90,7 +89,7 @@ def _claim(hypothesis: Hypothesis, row: Decision, plan: Plan, check: Check) -> C
         about="proxy",
         level="L1",
         scope=_scope(plan),
-        grade=_grade(plan),
+        grade=plan.highest_grade,
         hypotheses=[hypothesis.id],
         p_before=hypothesis.prior,
         p_after=p_after(hypothesis.prior, given, otherwise),
@@ -106,7 +105,7 @@ def _target_claim(hypothesis: Hypothesis, proxy: ProxyCard, plan: Plan, outcome:
         about="target",
         level="L1",
         scope=_scope(plan),
-        grade=_grade(plan),
+        grade=plan.highest_grade,
         hypotheses=[hypothesis.id],
         p_before=hypothesis.prior,
         p_after=target_p_after(hypothesis.prior, proxy, given, otherwise),
@@ -120,11 +119,6 @@ def _scope(plan: Plan) -> str:
         f"arms {arms}; {plan.trials_per_arm} seeds an arm; the configuration of the plan, and nothing outside it",
         500,
     )
-
-
-def _grade(plan: Plan) -> Grade:
-    """A toy proxy gives E2; a number the code states of itself is an assertion from it."""
-    return "E1" if plan.metric.formula == "reported" else "E2"
 
 
 def _mind(hypothesis: Hypothesis, row: Decision, check: Check) -> str:

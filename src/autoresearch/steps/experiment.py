@@ -7,7 +7,7 @@ whole, and records `Lost` otherwise. Nothing runs twice under one approval.
 """
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 from autoresearch.analysis.trials import MAX_LINE_BYTES, TRIALS_FILE, Trial, parse_line
@@ -15,7 +15,7 @@ from autoresearch.analysis.worker import compute
 from autoresearch.contents import Content, lines_of, ref_to, size_of
 from autoresearch.door import issue_trials
 from autoresearch.errors import InvalidInput, NotApproved
-from autoresearch.ports import Collected, Entry, Job, JobState, Warrant
+from autoresearch.ports import Collected, Entry, Job, JobState, Needs, Warrant
 from autoresearch.records import (
     NO_TIER,
     SANDBOX,
@@ -30,6 +30,7 @@ from autoresearch.records import (
     Run,
     Settings,
     TrialSpec,
+    body_as,
     clip,
     count,
     digest_of,
@@ -58,7 +59,7 @@ def issue(at: Situation, ports: StepPorts) -> Draft:
         )
     _require_approved(at)
     # An engine that does not answer, or does not hold what it should, must not cost the approval.
-    ports.sandbox.isolation()
+    ports.sandbox.isolation(needs_of(at))
     probe = ports.sandbox.probe()
     plan = at.body(Plan)
     nonce = ports.entropy.token_hex(32)
@@ -88,9 +89,21 @@ def experiment_files(at: Situation) -> dict[str, bytes]:
     return {ref.path: at.read(at.entry("plan"), ref.path) for ref in at.body(Plan).experiment}
 
 
+def plan_needs(plan: Entry, read: Callable[[Entry, str], bytes]) -> Needs:
+    """What the plan asks of the machine, with the bytes of its lock."""
+    body = body_as(plan.record, Plan)
+    lock = body.environment.lock if body.environment else None
+    return Needs(body.environment, read(plan, lock.path) if lock else None, body.inputs, body.limits.gpus)
+
+
+def needs_of(at: Situation) -> Needs:
+    return plan_needs(at.entry("plan"), at.read)
+
+
 def job_for(at: Situation) -> Job:
     plan, run = at.body(Plan), at.body(Run)
-    return Job(run.run_id, experiment_files(at), run.trials, plan.config, plan.limits)
+    files, needs = experiment_files(at), needs_of(at)
+    return Job(run.run_id, files, run.trials, plan.config, plan.limits, plan.command, needs)
 
 
 def warrant_for(at: Situation) -> Warrant:

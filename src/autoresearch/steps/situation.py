@@ -9,7 +9,7 @@ from autoresearch.contents import Content
 from autoresearch.errors import LedgerError
 from autoresearch.ports import Clock, Entropy, Entry, JobState, Model, Sandbox, Sleep
 from autoresearch.proposal import ParsedProposal, parse_proposal
-from autoresearch.records import Body, Kind, MadeBy, Proposal, ResourceLimits, Settings, body_as
+from autoresearch.records import Body, Kind, MadeBy, Proposal, ResourceLimits, Settings, body_as, digest_of
 
 B = TypeVar("B", bound=Body)
 
@@ -61,7 +61,13 @@ class Situation:
 
     def sections(self, *names: str) -> dict[str, str]:
         """Digests of the proposal's sections, so that a change elsewhere runs nothing again."""
-        known = self.parsed().section_digests
+        known = dict(self.parsed().section_digests)
+        proposal = self.proposal_body()
+        brought = {"environment": proposal.environment, "inputs": proposal.inputs}
+        if any(brought.values()):
+            # The section names files; what is in them can change without it.
+            plain = proposal.model_dump(mode="json", include=set(brought))
+            known["experiment"] = digest_of({"text": known["experiment"], **plain})
         return {f"section:{name}": known[name] for name in names if name in known}
 
     def feedback_digest(self) -> dict[str, str]:

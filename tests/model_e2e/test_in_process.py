@@ -1,21 +1,28 @@
 """A model's whole course in one process: the real SDK over HTTP to a scripted server, a fake sandbox."""
 
+import itertools
 import json
 import random
 import re
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from autoresearch import assets
 from autoresearch.adapters.anthropic_model import AnthropicModel
 from autoresearch.adapters.git_ledger import GitLedger
-from autoresearch.errors import InvalidInput, ModelFailed, Pending
+from autoresearch.cli.wiring import shared_model
+from autoresearch.errors import BudgetSpent, InvalidInput, ModelFailed, Pending
 from autoresearch.proposal import parse_proposal
-from autoresearch.records import Settings
+from autoresearch.records import ModelOptions, Price, Settings
+from autoresearch.reporting.status_page import status
 from autoresearch.testing import FakeSandbox
 from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, prompt_of
-from autoresearch.testing_project import STILL, drive, make_project
+from autoresearch.testing_project import STILL, TextDesk, drive, make_project
 from autoresearch.verify import verify
+from autoresearch.workflow import parse_workflow
 
 DATA = Path(__file__).parents[1] / "data"
 FREE_FORM = (DATA / "free_form.md").read_text()
@@ -204,3 +211,103 @@ def test_garbage_leaves_no_record_and_no_note(study, reply):
         course.go([])
     assert [entry.record.kind for entry in course.ledger.entries()] == ["proposal"]
     assert course.ledger.noted("reply-1-1-ideate") is None
+
+
+# ------------------------------------------------------- author and critic, and what it costs
+
+
+def test_one_model_for_author_and_critic_is_a_finding(study):
+    course = study()
+    with pytest.raises(Pending):
+        course.go([])
+    findings = {f.check: f for f in course.ledger.entries()[2].record.body.findings}
+    assert findings["critique.same-model"].severity == "warn"
+    assert "scripted" in findings["critique.same-model"].explanation
+
+
+def test_two_models_are_none(study):
+    course = study()
+
+    class Named:
+        """Another model than the author's."""
+
+        def __init__(self, model):
+            self.model, self.name = model, model.name
+
+        def ask(self, request, account):
+            exchange = self.model.ask(request, account)
+            return replace(exchange, model="another") if request.step == "critique" else exchange
+
+    with pytest.raises(Pending):
+        course.go([], model_for=lambda spec: Named(course.model_for(spec)))
+    assert "critique.same-model" not in {f.check for f in course.ledger.entries()[2].record.body.findings}
+
+
+def test_start_and_settings_say_who_judges_whom():
+    workflow = parse_workflow((assets.workflows() / "standard/workflow.yaml").read_text())
+    assert "one model, anthropic:a" in shared_model(workflow, Settings(model="anthropic:a"))
+    assert shared_model(workflow, Settings(model="anthropic:a", models={"critique": "anthropic:b"})) == ""
+    assert shared_model(workflow, Settings()) == ""
+
+
+def test_the_cost_and_its_cap_are_at_the_gate_and_in_status(tmp_path):
+    price = Price(input="3", cached="0.3", written="3.75", output="15")
+    settings = Settings(
+        model="anthropic:scripted",
+        model_options={"anthropic:scripted": ModelOptions(price=price)},
+        budget={"project": {"usd": "5"}},
+    )
+    ledger = make_project(tmp_path / "priced", FREE_FORM, settings=settings)
+    with ScriptedMessagesServer(scripted) as server:
+        course = Study.__new__(Study)
+        course.server, course.ledger = server, ledger
+        with pytest.raises(Pending):
+            course.go([])
+    costs = [Decimal(e.record.made_by.cost_usd) for e in ledger.entries()]
+    assert all(costs[1:5])
+    used = [e.record.made_by.tokens for e in ledger.entries()]
+    assert sum(costs) == sum(3 * t.input + 15 * t.output for t in used) / Decimal(10**6)
+    assert status(ledger.entries()).cost == f"{sum(costs):.4f}".rstrip("0") + " USD of 5 USD"
+    ledger.close()
+
+
+def test_a_cap_in_usd_without_a_price_refuses_to_start(study):
+    course = study()
+    desk = TextDesk(
+        course.ledger, changed=Settings(model="anthropic:scripted", budget={"project": {"usd": "5"}})
+    )
+    with pytest.raises(InvalidInput, match="the price of anthropic:scripted is not known"):
+        course.go([], desk=desk)
+    assert course.server.requests == []
+
+
+def test_a_budget_that_is_spent_stops_and_raised_goes_on(study):
+    course = study()
+    at_two = Settings(model="anthropic:scripted", budget={"project": {"calls": 2}})
+    with pytest.raises(BudgetSpent, match=r"budget\.project\.calls is 2"):
+        course.go([], desk=TextDesk(course.ledger, changed=at_two))
+    with pytest.raises(BudgetSpent):
+        course.go([], desk=TextDesk(course.ledger, changed=at_two))
+    assert len(course.server.requests) == 2
+    raised = Settings(model="anthropic:scripted", budget={"project": {"calls": 4}})
+    with pytest.raises(Pending):
+        course.go([], desk=TextDesk(course.ledger, changed=raised))
+    assert [step for _, _, step in course.asked()] == ["ideate", "critique", "plan", "predict"]
+    assert verify(course.ledger).sound
+
+
+def test_a_cycles_requests_begin_with_what_the_last_one_sent(study):
+    """What a server can cache grows from step to step and never changes: only each step's own words are new."""
+    course = study()
+    course.go(["approve", "accept"])
+    leading = [_shared(body) for body in course.server.requests]
+    assert len(leading) == 6
+    assert all(later.startswith(earlier.rstrip()) for earlier, later in itertools.pairwise(leading))
+    assert len({body["system"][0]["text"] for body in course.server.requests}) == 1
+    assert all("Your step" not in text for text in leading)
+
+
+def _shared(body):
+    """The proposal and the records; two steps also see the code, behind them."""
+    blocks = [block["text"] for block in body["messages"][0]["content"][:-1]]
+    return "".join(text for text in blocks if '<data name="experiment/' not in text)

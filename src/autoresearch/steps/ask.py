@@ -86,7 +86,7 @@ def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type:
         "cycle": at.cycle,
         "attempt": at.attempt,
         "proposal": at.proposal_body().text,
-        "records": _with_experiment(records_for(STANDARD_STEP[at.kind], seen), _experiment(at)),
+        "records": records_for(STANDARD_STEP[at.kind], seen) + _experiment(at),
         "feedback": _feedback(at),
         "schema_notes": schema_notes(reply_type),
     }
@@ -96,15 +96,6 @@ def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type:
         prompt=render(ports.prompt(prompt_path), context, name=prompt_path),
         reply_type=reply_type,
     )
-
-
-def _with_experiment(
-    records: list[dict[str, object]], files: list[dict[str, object]]
-) -> list[dict[str, object]]:
-    """The files behind the plan that names them, so that what steps share stands at the beginning."""
-    places = [index + 1 for index, item in enumerate(records) if item["kind"] == "plan"]
-    place = places[-1] if places else len(records)
-    return records[:place] + files + records[place:]
 
 
 def _experiment(at: Situation) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ words looks like any other word and is not found.
 """
 
 import re
+from collections.abc import Iterable
 
 _SHAPES: tuple[tuple[str, bytes], ...] = (
     ("a private key", rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----"),
@@ -19,6 +20,8 @@ _SHAPES: tuple[tuple[str, bytes], ...] = (
     ("a Google API key", rb"\bAIza[A-Za-z0-9_-]{35}\b"),
     ("a signed web token", rb"\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{20,}"),
 )
+_LONGEST = 256
+"""More bytes than any of them needs to be seen."""
 _ANY = re.compile(b"|".join(b"(" + shape + b")" for _, shape in _SHAPES))
 
 
@@ -26,3 +29,18 @@ def credential_in(data: bytes) -> str | None:
     """What the first credential in `data` looks like, e.g. `a GitHub token`. Never the thing itself."""
     found = _ANY.search(data)
     return None if found is None or found.lastindex is None else _SHAPES[found.lastindex - 1][0]
+
+
+def credential_among(chunks: Iterable[bytes]) -> str | None:
+    """The same of something read piece by piece, also where one stands across two pieces."""
+    tail = b""
+    for chunk in chunks:
+        what = credential_in(tail + chunk)
+        if what is not None:
+            return what
+        tail = (tail + chunk)[-_LONGEST:]
+    return None
+
+
+def redacted(data: bytes) -> bytes:
+    return _ANY.sub(lambda found: b"[%s]" % _SHAPES[(found.lastindex or 1) - 1][0].encode(), data)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -159,11 +160,48 @@ def test_it_is_replayed_in_a_clone(course, module_desk, tmp_path):
 def test_without_a_key_nothing_is_made(desk, tmp_path):
     with ScriptedMessagesServer(scripted) as server:
         done = desk.run("start", FREE_FORM, "p", *options(server), cwd=tmp_path)
-    assert done.code == 4
+    assert done.code == 4, done.err
     assert "ANTHROPIC_API_KEY" in done.err
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
     assert server.requests == []
+
+
+def test_a_credential_in_the_proposal_stops_start(desk, tmp_path):
+    idea, key = tmp_path / "idea.md", "AKIA" + "ABCDEFGH12345678"
+    idea.write_text(f"{FREE_FORM.read_text()}\n\nMy key is {key}.\n")
+    with ScriptedMessagesServer(scripted) as server:
+        done = desk.run("start", idea, "p", *options(server), cwd=tmp_path, ANTHROPIC_API_KEY=KEY)
+    assert done.code == 1, done.err
+    assert "what looks like an AWS access key" in done.err
+    assert key not in done.err
+    assert not (tmp_path / "p").exists()
+    assert server.requests == []
+
+
+def test_a_command_writes_the_steps(desk, tmp_path):
+    """From `start` to the gate, with a program of twenty lines for a model."""
+    client = tmp_path / "client.py"
+    client.write_text(
+        "import json, re, sys\n"
+        f"replies = json.load(open({str(DATA / 'scripted_replies.json')!r}))\n"
+        "print(json.dumps(replies[re.search(r'step (\\w+)\\.\\s*$', sys.stdin.read())[1]]))\n"
+    )
+    project = tmp_path / "p"
+    done = desk.run(
+        "start", FREE_FORM, project, "--model", f"command:{sys.executable} {client}", cwd=tmp_path
+    )
+    assert done.code == 3, done.err
+    assert desk.kinds(project)[1:] == ["ideas", "critique", "plan", "prediction", "preflight"]
+    desk.require_sound(project)
+    assert desk.run("replay", cwd=project).code == 0
+
+
+def test_a_command_that_is_not_there_is_exit_4(desk, tmp_path):
+    done = desk.run("start", FREE_FORM, "p", "--model", "command:no-such-client", cwd=tmp_path)
+    assert done.code == 4
+    assert "no-such-client" in done.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_model_both_ways_out_are_named(desk, tmp_path):

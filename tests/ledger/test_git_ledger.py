@@ -125,6 +125,22 @@ def test_a_file_nobody_vouches_for_is_refused(ledger):
         )
 
 
+@pytest.mark.parametrize("place", ["in the record", "in a file"])
+def test_what_looks_like_a_credential_is_not_committed(ledger, place):
+    before, key = ledger.head(), "AKIA" + "ABCDEFGH12345678"
+    made = record(
+        2, ledger.entries()[-1].digest, explanation=f"use {key}" if place == "in the record" else "fine"
+    )
+    files = {} if place == "in the record" else {"notes.txt": f"use {key}".encode()}
+    with pytest.raises(
+        LedgerError, match="holds what looks like an AWS access key; nothing was committed"
+    ) as caught:
+        ledger.append(made, files, after=before, author=AGENT, extra=tuple(files))
+    assert key not in str(caught.value)
+    assert ledger.head() == before
+    add(ledger, 2)
+
+
 def test_a_persons_change_is_never_overwritten(ledger):
     path = record_path(record(2, None))
     place = ledger.root / path

@@ -4,11 +4,13 @@ import json
 
 import pytest
 
-from autoresearch.credentials import credential_in
+from autoresearch.credentials import credential_among, credential_in, redacted
 from autoresearch.errors import BackEndMissing, ModelFailed
 from autoresearch.message_stream import BrokenOff, NotAReply, assemble
+from autoresearch.ports import Collected
 from autoresearch.prompts import data_block, stable_and_rest
-from autoresearch.records import ModelOptions
+from autoresearch.records import HostFacts, ModelOptions
+from autoresearch.steps.workers import without_credentials
 from autoresearch.testing_http import (
     ScriptedMessagesServer,
     ScriptedReply,
@@ -234,3 +236,22 @@ def test_an_error_in_a_body_that_is_no_stream_is_said(make_model, journal):
     ):
         make_model(server.base_url).ask(journal.request)
     assert caught.value.outcome == "not the protocol"
+
+
+def test_one_across_two_pieces_is_seen_and_a_log_is_redacted():
+    key = SHAPES["an AWS access key"].encode()
+    assert credential_among([b"x" * 5000 + b" " + key[:7], key[7:] + b" y"]) == "an AWS access key"
+    assert credential_among([b"x" * 5000, b"y"]) is None
+    assert redacted(b"use " + key + b" here") == b"use [an AWS access key] here"
+
+
+def test_an_experiments_output_with_a_credential_is_left_out_and_named():
+    key = SHAPES["a GitHub token"].encode()
+    files = {"artifacts/a.txt": b"token " + key, "artifacts/b.txt": b"fine"}
+    facts = HostFacts(**dict.fromkeys(HostFacts.model_fields, None))
+    kept = without_credentials(
+        Collected(facts, files, b"printed " + key, log_truncated=False, refused=("earlier",))
+    )
+    assert set(kept.files) == {"artifacts/b.txt"}
+    assert kept.log == b"printed [a GitHub token]"
+    assert kept.refused == ("earlier", "artifacts/a.txt: it holds what looks like a GitHub token")

@@ -253,6 +253,20 @@ def test_trials_live_on_a_terminal():
     ]
 
 
+@pytest.mark.parametrize(("out", "environ", "shown"), [(Terminal(), {"TERM": "xterm"}, 100), (Pipe(), {}, 3)])
+def test_a_reply_is_counted_live_and_every_ten_seconds_without_a_terminal(out, environ, shown):
+    clock = HandClock()
+    progress = StderrProgress(clock, environ, out)
+    progress.step("critique", 1, 1)
+    for tick in range(1, 101):
+        clock.seconds = tick * 0.3
+        progress.replying("evil\x1b[2J", 10 * tick, clock.seconds)
+    lines = [line for line in out.getvalue().replace("\r", "\n").splitlines() if "replies" in line]
+    assert abs(len(lines) - shown) <= 1
+    assert lines[0].strip().startswith("evil␛[2J replies: about ")
+    assert "\x1b[2J" not in out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("environ", "coloured"),
     [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({}, False)],

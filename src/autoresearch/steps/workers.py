@@ -5,11 +5,12 @@ another's is left out and named. Files that are not of a trial keep the worker's
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoresearch.analysis.trials import MAX_LINE_BYTES, TRIALS_FILE, arrays_file, parse_line
-from autoresearch.contents import Content, HeldFile, NoRoom, hold, lines_of, part_of
+from autoresearch.contents import Content, HeldFile, NoRoom, chunks_of, hold, lines_of, part_of
+from autoresearch.credentials import credential_among, redacted
 from autoresearch.errors import InvalidInput
 from autoresearch.jobs import no_room, shared
 from autoresearch.ports import Collected, Job, Sandbox
@@ -27,8 +28,20 @@ def collect(sandbox: Sandbox, job: Job, into: Path) -> Collected:
     """Everything that is left of an ended job. Raises SandboxFailed."""
     parts = sandbox.collect(job.run_id, job.limits, into)
     if len(parts) == 1 and parts[0] is not None:
-        return parts[0]
-    return merged(parts, [share.trials for share in shared(job)], into)
+        return without_credentials(parts[0])
+    return without_credentials(merged(parts, [share.trials for share in shared(job)], into))
+
+
+def without_credentials(collected: Collected) -> Collected:
+    """What looks like a credential is not taken: the ledger would refuse it, and the result with it."""
+    found = {path: credential_among(chunks_of(content)) for path, content in collected.files.items()}
+    refused = [f"{path}: it holds what looks like {what}" for path, what in sorted(found.items()) if what]
+    return replace(
+        collected,
+        files={path: content for path, content in collected.files.items() if not found[path]},
+        log=redacted(collected.log),
+        refused=(*collected.refused, *refused),
+    )
 
 
 def merged(parts: Sequence[Collected | None], shares: Sequence[Sequence[TrialSpec]], into: Path) -> Collected:

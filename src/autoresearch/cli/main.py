@@ -31,7 +31,10 @@ def main() -> None:
         error.show(sys.stderr)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        say("\ninterrupted; nothing is lost. Go on in the project's directory with: autoresearch run")
+        say(
+            "\ninterrupted; nothing is lost. An experiment that has started goes on in its container: "
+            "rejoin it, or go on with anything else, in the project's directory with: autoresearch run"
+        )
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -48,6 +48,7 @@ GATES = {
     "blocked": lambda r: r.approve(views.blocked_view(), try_out),
     "deceiving": lambda r: r.approve(views.deceiving_view(), try_out),
     "accept": lambda r: r.accept(views.acceptance_view()),
+    "accept-long": lambda r: r.accept(views.long_acceptance()),
     "accept-blocked": lambda r: r.accept(views.blocked_acceptance()),
     "both": lambda r: (r.approve(views.approval_view(), try_out), r.accept(views.acceptance_view()))[1],
     "settings": lambda r: r.confirm_settings("-max_attempts = 8\n+max_attempts = 9\x1b[2J\n"),

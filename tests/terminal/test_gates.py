@@ -523,6 +523,21 @@ def test_claims_off_the_screen_are_shown_before_accepting(gate, subject):
     assert g.result()["attention"]["sections_opened"] == ["claims"]
 
 
+def test_claims_cut_short_are_shown_whole_before_the_digest(gate, subject):
+    """Whoever takes the claims as shown has been shown them."""
+    g = gate("accept-long")
+    g.expect("Decision: ")
+    assert b"LAST" not in g.seen
+    g.child.sendline("1d")
+    g.answer("Decision: ", "accept")
+    g.expect("What was cut above, whole:")
+    g.expect("1 downgrade")
+    g.expect("much. LAST")
+    g.answer("To accept, type", subject[:8])
+    assert g.result()["claims"] == {"c1": "downgrade", "c2": "accept"}
+    assert b"Noise in labels worsens" not in g.seen.split(b"What was cut above")[1]
+
+
 # ------------------------------------------------------------------- settings
 
 

@@ -375,3 +375,9 @@ def blocked_acceptance() -> AcceptanceView:
         explanation="0.037 is not a computed number",
     )
     return acceptance_view(monitoring=Monitoring(findings=[found], rules=["claims.numbers"]))
+
+
+def long_acceptance() -> AcceptanceView:
+    """A first claim that takes more lines than a screen of 24 gives it."""
+    long = CLAIMS[0].model_copy(update={"statement": "Noise " + "very " * 40 + "much. LAST"})
+    return acceptance_view(conclusion=CONCLUSION.model_copy(update={"claims": [long, *CLAIMS[1:]]}))

@@ -10,6 +10,7 @@ from autoresearch.adapters.accept_screens import (
     accept_sections,
     blocking,
     claims_on_screen,
+    cut_claims,
 )
 from autoresearch.adapters.dialogue import Dialogue
 from autoresearch.adapters.screen_text import theirs
@@ -84,11 +85,16 @@ class AcceptGate:
         if all(verdict == "reject" for verdict in self.verdicts.values()):
             self.dialogue.say('You rejected every claim; "reject" says so.')
             return False
-        unread = not claims_on_screen(self.view, self.dialogue.look, self.verdicts)
-        if unread and "claims" not in self.dialogue.opened:
+        if "claims" in self.dialogue.opened:
+            return True
+        look = self.dialogue.look
+        cut = cut_claims(self.view, look, self.verdicts)
+        if not claims_on_screen(self.view, look, self.verdicts) or len(cut) > look.height - 3:
             self.dialogue.say("Not every claim fitted on the screen. Here they are; then decide again.")
             self.dialogue.open_section("1")
             return False
+        if cut:
+            self.dialogue.say("What was cut above, whole:", *cut)
         return True
 
     def _reason_due(self, decision: AcceptDecision) -> bool:

@@ -27,6 +27,7 @@ from autoresearch.adapters.screen_text import (
     sentence,
     theirs,
     title,
+    whole,
 )
 from autoresearch.adapters.text_plot import Range, text_plot
 from autoresearch.forecast_line import contrast_name
@@ -75,6 +76,17 @@ def claims_on_screen(view: AcceptanceView, look: Look, verdicts: Verdicts) -> bo
     """Whether every claim stands on the screen and none is left to a section."""
     most, _ = fit(look, _composer(view, look, verdicts), _FITS)
     return most >= len(view.conclusion.claims)
+
+
+def cut_claims(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[str]:
+    """Those that stand on the screen cut short, whole."""
+    _, lines = fit(look, _composer(view, look, verdicts), _FITS)
+    return [
+        row
+        for number, claim in enumerate(view.conclusion.claims, 1)
+        if not whole(look, claim.statement, lines, tail=_tail(claim))
+        for row in theirs(look, f"{number} {verdicts[claim.id]}", claim.statement, _EVERY)
+    ]
 
 
 def _composer(view: AcceptanceView, look: Look, verdicts: Verdicts) -> Compose:
@@ -193,13 +205,17 @@ def _claims(view: AcceptanceView, look: Look, verdicts: Verdicts, items: int, li
     rows = own(look, "Claims", "a takes all as shown; 1d downgrades claim 1, 1r rejects it")
     for number, claim in enumerate(claims[:items], 1):
         label = f"{number} {verdicts[claim.id]}"
-        rows += theirs(look, label, claim.statement, lines, tail=f" [{_figures(claim)}]")
+        rows += theirs(look, label, claim.statement, lines, tail=_tail(claim))
         if lines > 2:
             rows += theirs(look, "", f"tested for: {claim.scope}", lines - 2)
             rows += theirs(look, "", f"would change our mind: {claim.change_our_mind}", lines - 2)
     if len(claims) > items:
         rows += own(look, "", f"... and {len(claims) - items} more: 1 opens them all")
     return rows
+
+
+def _tail(claim: Claim) -> str:
+    return f" [{_figures(claim)}]"
 
 
 def _figures(claim: Claim) -> str:

@@ -83,8 +83,7 @@ def theirs(look: Look, label: str, text: str, most: int, *, tail: str = "") -> l
     """
     narrow = look.width < NARROW
     indent = 0 if narrow else LABEL
-    width = max(look.width - indent - len(look.bar), 8)
-    pieces = _cut(look.line(text), tail, width, most)
+    pieces = _cut(look.line(text), tail, _room(look), most)
     margins = [look.bar, *[look.bar_on] * (len(pieces) - 1)]
     labels = [label, *[""] * (len(pieces) - 1)]
     if narrow:
@@ -94,6 +93,17 @@ def theirs(look: Look, label: str, text: str, most: int, *, tail: str = "") -> l
         look.strong(f"{name:<{indent}}") + margin + piece
         for name, margin, piece in zip(labels, margins, pieces, strict=True)
     ]
+
+
+def whole(look: Look, text: str, most: int, *, tail: str = "") -> bool:
+    """Whether `theirs` shows all of the text."""
+    return len(wrap(f"{look.line(text)}{tail}", _room(look), words=True)) <= most
+
+
+def _room(look: Look) -> int:
+    """Columns of foreign text beside its label."""
+    indent = 0 if look.width < NARROW else LABEL
+    return max(look.width - indent - len(look.bar), 8)
 
 
 def _cut(text: str, tail: str, width: int, most: int) -> list[str]:

@@ -90,7 +90,9 @@ def test_a_forced_tool_goes_without_thinking(make_model, journal):
     assert body["output_config"] == {"effort": "low"}
 
 
-def test_a_gateways_headers_come_from_the_environment(make_model, journal, httpserver):
+@pytest.mark.parametrize("key", [None, "sk-the-providers-own-0123456789"])
+def test_a_gateways_headers_come_from_the_environment(make_model, journal, httpserver, key):
+    """And the provider's key does not go along with them."""
     httpserver.expect_request("/v1/messages").respond_with_data(
         json.dumps({"type": "message", "model": "m", "content": [{"type": "text", "text": GOOD}]}),
         content_type="application/json",
@@ -99,7 +101,7 @@ def test_a_gateways_headers_come_from_the_environment(make_model, journal, https
         base_url=httpserver.url_for(""), headers={"x-api-key": "$GATE_KEY", "anthropic-version": "2023-06-01"}
     )
     secret = "gate-0123456789-canary"
-    model = make_model("http://127.0.0.1:9", key=None, options=options, environ={"GATE_KEY": secret})
+    model = make_model("http://127.0.0.1:9", key=key, options=options, environ={"GATE_KEY": secret})
     exchange = model.ask(journal.request)
     headers = next(request.headers for request, _ in httpserver.log if request.path == "/v1/messages")
     assert headers["x-api-key"] == secret

@@ -102,6 +102,19 @@ def test_no_isolation_stands_out(views):
     assert "NONE" not in "\n".join(approve_screen(views.approval_view(), Look()))
 
 
+@pytest.mark.parametrize(
+    ("cost", "cap", "shown"),
+    [
+        ("0.42", "5", "$0.42 spent of $5 so far"),
+        ("unknown", "none", "cost unknown so far"),
+        ("0", "none", "$0 spent so far"),
+    ],
+)
+def test_the_cost_so_far_stands_beside_its_cap(views, cost, cap, shown):
+    screen = approve_screen(views.approval_view(cost_usd=cost, cap_usd=cap), Look(120, 40))
+    assert shown in " ".join(" ".join(screen).split())
+
+
 def test_same_bytes_are_called_so(views):
     view = views.approval_view(previous_files=views.FILES, history=["attempt 1: Lost after 12 of 40 trials"])
     text = "\n".join(approve_screen(view, Look()))

@@ -100,7 +100,9 @@ class AnthropicModel:
         self._options = options or ModelOptions()
         self._base_url = self._options.base_url or base_url or PROVIDER_URL
         self._environ = environ
-        self._key = key_from(environ)
+        named = {name.lower() for name in self._options.headers}
+        # A gateway that is given a credential of its own is not given the provider's as well.
+        self._key = None if named & set(CREDENTIAL_HEADERS) else key_from(environ)
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -124,7 +126,7 @@ class AnthropicModel:
     def require_credential(self) -> None:
         """Raises BackEndMissing, so that nothing starts that could not go on."""
         headers = self._headers()
-        if self._key is None and not any(name.lower() in CREDENTIAL_HEADERS for name in headers):
+        if self._key is None and not {name.lower() for name in headers} & set(CREDENTIAL_HEADERS):
             raise BackEndMissing(
                 f"no credential for anthropic:{self._model}: neither ANTHROPIC_API_KEY nor ANTHROPIC_AUTH_TOKEN"
                 " is set\nexport ANTHROPIC_API_KEY=… (any text for a local server that asks for none), or set"

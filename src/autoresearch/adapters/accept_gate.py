@@ -85,7 +85,7 @@ class AcceptGate:
         if all(verdict == "reject" for verdict in self.verdicts.values()):
             self.dialogue.say('You rejected every claim; "reject" says so.')
             return False
-        if "claims" in self.dialogue.opened:
+        if "claims" in self.dialogue.read:
             return True
         look = self.dialogue.look
         cut = cut_claims(self.view, look, self.verdicts)

@@ -82,7 +82,7 @@ def test_lines_come_in_the_order_of_the_trials():
     assert files["artifacts/worker-0/a"] == b"0"
     assert files["artifacts/worker-1/a"] == b"1"
     assert files["arrays/2.json"] == b"{}"
-    assert (got.refused, got.workers_lost, got.log_truncated) == ([], 0, False)
+    assert (list(got.refused), got.workers_lost, got.log_truncated) == ([], 0, False)
     assert got.log == b"[worker 0]\nsaid\n\n[worker 1]\nsaid\n\n"
 
 
@@ -109,7 +109,7 @@ def test_a_worker_is_believed_about_its_own_trials_only(forged, why):
 def test_an_array_of_anothers_trial_is_not_taken():
     got, files = put_together(part(line(SPECS[0])), part(line(SPECS[2]), **{"arrays__0.json": b"{}"}))
     assert "arrays/0.json" not in files
-    assert got.refused == ["worker 1: arrays/0.json: it belongs to no trial of this worker"]
+    assert list(got.refused) == ["worker 1: arrays/0.json: it belongs to no trial of this worker"]
 
 
 def test_a_line_without_an_end_is_left_out():
@@ -197,7 +197,7 @@ def test_two_workers_share_nothing_and_give_one_result(spread, client):
     assert mounts == [{own.inputs, own.outputs} for own in names]
     assert not mounts[0] & mounts[1]
     got, lines = gather()
-    assert (got.facts.exit_code, got.workers_lost, got.refused) == (0, 0, [])
+    assert (got.facts.exit_code, got.workers_lost, list(got.refused)) == (0, 0, [])
     assert [found["index"] for found in lines] == [0, 1, 2, 3]
     uids = {found["seed"]: found["values"]["uid"] for found in lines}
     assert len(set(uids.values())) == 2, "each worker has a user of its own"

@@ -138,14 +138,19 @@ def main():
     try:
         span = whole_run(desk, scratch / "whole")
         print(f"one run undisturbed: {span:.1f} s; seed {asked.seed}", flush=True)
-        for number in range(asked.kills):
+        number = 0
+        while number < asked.kills:
             project, delay = scratch / f"kill-{number}", draw.uniform(0, span)
             stood = kill_once(desk, project, delay)
             statuses = require_whole(desk, project, starts)
-            phase = stood[-1] if stood and stood[0] != "ended" else "ended before" if stood else "no project"
+            if stood[:1] == ["ended"]:
+                shutil.rmtree(project)
+                continue  # it was quicker than the kill
+            number += 1
+            phase = stood[-1] if stood else "no project"
             met[phase] += 1
             outcomes["lost" if "Lost" in statuses else "re-attached" if phase == "run" else "went on"] += 1
-            print(f"{number + 1:>4}  after {delay:5.2f} s, last record {phase:<12}  {statuses}", flush=True)
+            print(f"{number:>4}  after {delay:5.2f} s, last record {phase:<12}  {statuses}", flush=True)
             shutil.rmtree(project)
     finally:
         starts.close()

@@ -2,6 +2,7 @@
 by the door, given the forged history directly; by `run`, before anything is recorded; and by `verify`.
 """
 
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -332,6 +333,18 @@ def test_a_forged_rejection_moves_nothing_either(forger, people):
     forger.approve(people.ada.identity, change=rejected)
     with pytest.raises(NotApproved, match="does not count"):
         drive(forger.ledger, [], signer=people.ada.signer)
+
+
+def test_what_git_signs_for_ada_counts_as_hers(forger, people, tmp_path):
+    """A limit that docs/signing.md names: the namespace is git's, and she rewrote a commit she had not read."""
+    forger.approve(people.ada.identity)
+    assert "not signed" in refused_by_door(forger.ledger)
+    key = people.ada.home / ".ssh" / "id.pub"
+    signing = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={key}", "-c", "commit.gpgsign=true"]
+    amend = ["git", "-C", forger.ledger.root, *signing, "commit", "-q", "--amend", "--no-edit"]
+    subprocess.run(amend, check=True, capture_output=True)
+    job, warrant = warrant_of(forger.ledger)
+    door.admit(job, warrant, FAKE_ISOLATION, frozenset())
 
 
 def test_a_history_rebuilt_without_any_key_shows_as_unsigned(tmp_path, text, people):

@@ -182,7 +182,9 @@ def test_a_removed_reviewer_counts_no_more(project, people, sandbox):
 def test_settings_need_a_present_reviewers_signature(project, people):
     before = project.head()
     added = Settings(reviewers=[people.ada.registered, people.bob.registered, people.eve.registered])
-    for changed in (added, Settings(), Settings(reviewers=[people.ada.registered], max_attempts=50)):
+    both = [people.ada.registered, people.bob.registered]
+    elsewhere = Settings(reviewers=both, isolation="gvisor")
+    for changed in (added, Settings(), Settings(reviewers=both, max_attempts=50), elsewhere):
         with pytest.raises(Pending):
             drive(project, [], desk=TextDesk(project, changed=changed), signer=people.eve.signer)
         assert project.head() == before

@@ -48,9 +48,8 @@ def add_reviewer(folder: Path, key: Path | None, name: str | None, email: str | 
         if ledger.head() != head:
             raise Stale("the project moved on meanwhile; look again with: autoresearch status")
         driver.put_in_force(settings, diff, text.encode())
-    say(
-        f"decisions from now on need a signature by: {escape(', '.join(str(r.person) for r in settings.reviewers))}"
-    )
+    names = ", ".join(str(known.person) for known in settings.reviewers)
+    say(f"decisions from now on need a signature by: {names}")
 
 
 def list_reviewers(folder: Path) -> list[str]:

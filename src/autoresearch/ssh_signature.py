@@ -80,7 +80,7 @@ def _verifies(payload: bytes, signature: str, key: str) -> bool:
     with tempfile.TemporaryDirectory(prefix="autoresearch-verify-") as name:
         folder = Path(name)
         allowed, armored = folder / "allowed", folder / "signature"
-        allowed.write_text(f'reviewer namespaces="{NAMESPACE}" {key}\n')
+        allowed.write_text(f"reviewer {key}\n")
         armored.write_text(signature)
         try:
             done = subprocess.run(

@@ -21,14 +21,21 @@ def own_key(desk):
     return make_key(desk.home / ".ssh" / "id_ed25519")
 
 
-@pytest.fixture
-def project(tmp_path, quick):
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory, quick_file):
     """A project at its first gate; nothing here reaches the sandbox."""
-    ledger = make_project(tmp_path / "project", quick.read_text(), author=PERSON)
+    ledger = make_project(
+        tmp_path_factory.mktemp("waiting") / "project", quick_file.read_text(), author=PERSON
+    )
     with pytest.raises(Pending):
         drive(ledger, [])
     ledger.close()
     return ledger.root
+
+
+@pytest.fixture
+def project(waiting, copy_of):
+    return copy_of(waiting)
 
 
 def register(desk, project, *args):

@@ -256,6 +256,18 @@ def test_refused(attack, forger, people):
     assert expected in refused_everywhere(forger.ledger, people.ada.signer)
 
 
+@pytest.mark.parametrize(
+    "attack", [eves_key_added_by_an_unsigned_record, eves_key_added_by_a_record_that_eve_signed]
+)
+def test_verify_names_the_record_that_brought_a_key_and_what_the_key_signed(attack, forger, people):
+    attack(forger, people)
+    rows = {row.name: row.problems for row in verify(forger.ledger).rows}
+    brought, signed = rows[SIGNED]
+    assert brought.startswith("config in ")
+    assert signed.startswith("approval in ")
+    assert "not a registered reviewer's" in signed
+
+
 # ------------------------------------------------------- past the ledger: the door asked directly
 
 
@@ -264,7 +276,8 @@ def test_a_history_without_the_records_that_register_keys_is_refused(forger, peo
     forger.approve(Reviewer(person=people.ada.person))
     job, warrant = warrant_of(forger.ledger)
     without = [entry for entry in warrant.earlier if entry.record.kind != "config"]
-    for earlier in (without, warrant.earlier[:1], [], warrant.earlier[::-1]):
+    each = [[*warrant.earlier[:n], *warrant.earlier[n + 1 :]] for n in range(len(warrant.earlier))]
+    for earlier in (without, warrant.earlier[:1], [], warrant.earlier[::-1], *each):
         with pytest.raises(NotApproved, match="history before the approval"):
             door.admit(job, replace(warrant, earlier=earlier), FAKE_ISOLATION, frozenset())
 
@@ -284,6 +297,26 @@ def test_an_approval_signed_over_a_history_cut_short_is_refused(forger, people, 
     forged = replace(warrant, approval=approval, run=entry_of(follows), earlier=kept)
     with pytest.raises(NotApproved, match=r"none is registered|history before"):
         door.admit(job, forged, FAKE_ISOLATION, frozenset())
+
+
+def test_a_genuine_signature_of_another_record_is_refused(forger, people):
+    """Ada's rejection, its commit untouched, held out as the commit of an approval."""
+
+    def decided(decision, reason):
+        def change(record):
+            body = record.body.model_copy(update={"decision": decision, "reason": reason})
+            return record.model_copy(update={"body": body})
+
+        return change
+
+    rejection = forger.approve(people.ada.identity, people.ada.sign, decided("reject", "no"))
+    job, warrant = warrant_of(forger.ledger)
+    approval = replace(entry_of(decided("approve", "")(rejection.record)), raw=rejection.raw)
+    run = warrant.run.record
+    body = run.body.model_copy(update={"approval": approval.digest})
+    follows = entry_of(run.model_copy(update={"parent": approval.digest, "body": body}))
+    with pytest.raises(NotApproved, match="signed for another record"):
+        door.admit(job, replace(warrant, approval=approval, run=follows), FAKE_ISOLATION, frozenset())
 
 
 def test_a_warrant_that_only_says_it_is_signed_is_refused(forger, people):

@@ -168,7 +168,7 @@ def _signed(warrant: Warrant) -> None:
     approval at its end, none can have been left out or put in.
     """
     last = _chained(warrant.earlier, warrant.project)
-    if warrant.approval.record.parent != last.digest:
+    if warrant.approval.record.parent != last.record.digest:
         raise NotApproved(OTHER_HISTORY)
     require_signed(warrant.earlier, warrant.approval)
 

@@ -144,8 +144,11 @@ class Forger:
     def decision(self, reviewer, change=lambda record: record):
         """(record, files) of the decision that the open gate waits for, as if `reviewer` had given it."""
         driver = make_driver(self.ledger, ScriptedReviewer(["approve"]))
-        record, files = driver._ask_approval(self._open_gate(driver), self.ledger.head(), reviewer)
-        return change(record), files
+        # The driver itself asks nobody whose key is unknown to the project.
+        keyless = reviewer.model_copy(update={"key": None})
+        record, files = driver._ask_approval(self._open_gate(driver), self.ledger.head(), keyless)
+        body = record.body.model_copy(update={"reviewer": reviewer})
+        return change(record.model_copy(update={"body": body})), files
 
     def acceptance(self, reviewer):
         """(record, files) of an acceptance of everything."""

@@ -30,7 +30,7 @@ def warrant_of(ledger):
     run = approval.record.model_copy(
         update={
             "kind": "run", "step": "experiment", "parent": approval.digest,
-            "body": Run(approval=approval.digest, nonce=nonce, trials=trials, run_id="forged", host="h"),
+            "body": Run(approval=approval.digest, nonce=nonce, trials=trials, run_id="forged", host="h", probe=None),
         }
     )  # fmt: skip
     read = reader(ledger)

@@ -97,6 +97,52 @@ def test_bytes_raise_nothing_but_invalid_input(data):
         loads(data, max_bytes=1000, max_depth=5)
 
 
+plain_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(plain_values, st.booleans(), st.sampled_from([None, 0, 2]))
+def test_whatever_is_plain_comes_back_as_it_was(value, ascii_only, indent):
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    parsed = loads(text.encode(), max_bytes=10**6, max_depth=50)
+    assert json.dumps(parsed) == json.dumps(value)  # 1 and 1.0 and true are equal in Python, and not here
+
+
+SPOILERS = st.sampled_from(
+    [
+        "NaN", "-Infinity", "Infinity", "1e999", "-1e400", "1" * 5000, '"\\ud800"', '"\\udc00x"',
+        '{"a": 1, "a": 2}', '{"": [], "": []}', '{"\\u0061": 1, "a": 1}', "[" * 60 + "]" * 60, '{"a":' * 60 + "1" + "}" * 60,
+        "01", "+1", ".5", "1.", "0x1", "'a'", "[1,]", '{"a":1,}', "nul", "True", '"\t"', "1 2", "//x", "\x00", "",
+    ]
+)  # fmt: skip
+
+
+@given(plain_values, SPOILERS, st.sampled_from(["{}", "[1, {}]", '{{"k": [{}, 2]}}', " {} ", "[[{}], 1]"]))
+def test_one_bad_part_spoils_the_whole(value, spoiler, where):
+    """Wherever it stands, beside whatever is in order."""
+    text = f"[{json.dumps(value)}, {where.format(spoiler)}]"
+    if spoiler == "" and where == "[1, {}]":
+        text = text.replace("[1, ]", "[1, ,]")
+    with pytest.raises(InvalidInput):
+        loads(text.encode("utf-8", "surrogatepass"), max_bytes=10**6, max_depth=50)
+
+
+@given(st.text(st.sampled_from('[]{}"\\\n a'), max_size=60))
+def test_depth_counts_brackets_outside_strings_only(text):
+    nested = f"[{json.dumps(text)}]"
+    assert loads(nested.encode(), max_bytes=1000, max_depth=1) == [text]
+
+
 @pytest.mark.parametrize("value", [True, "1", None, [1], {}, math.nan, math.inf, 10**400])
 def test_finite_number_refuses(value):
     with pytest.raises(InvalidInput, match=r"^x: "):

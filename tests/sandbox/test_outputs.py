@@ -171,6 +171,14 @@ def test_an_endless_refused_file_is_not_read_to_its_end():
     assert read_chunks(chunks()).truncated
 
 
+def test_the_end_of_a_file_that_cannot_be_there_is_not_looked_for():
+    # tarfile would step through its 2**62 bytes, a block at a time, in a stream that ended.
+    refused, taken = (entry(f"out/{name}", size=2**62).tobuf() for name in (".hidden", "artifacts/a"))
+    for stream in (refused, taken):
+        got = read(stream)
+        assert (got.truncated, got.files) == (True, {})
+
+
 def test_too_many_files():
     members = [(f"out/artifacts/f{n}", b"") for n in range(jobs.MOST_FILES + 1)]
     got = read(tar(*members), chunk=2**20)
@@ -241,6 +249,70 @@ def test_whatever_is_archived_only_plain_files_come_out(members):
         assert path == "trials.jsonl" or path.startswith(("arrays/", "artifacts/"))
         assert path.isascii()
         assert ".." not in path.split("/")
+
+
+def numeric(width, value):
+    """A number field of a tar header: octal, or base 256 where that is too narrow, as GNU writes it."""
+    return tarfile.itn(value, width, tarfile.GNU_FORMAT)
+
+
+KINDS = st.sampled_from([*(bytes([n]) for n in b"01234567LKSVDMNxgXZ"), b"\0"])
+CONTENTS = st.binary(max_size=700)
+PAX = st.sampled_from(
+    [
+        {}, {"path": "out/artifacts/renamed"}, {"path": "../../../tmp/pwned"}, {"path": "/etc/passwd"}, {"size": "0"},
+        {"size": "-1"}, {"size": "99999999999999999999"}, {"size": "x"}, {"linkpath": "/etc/shadow"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 12, "GNU.sparse.name": "../x"},
+        {"GNU.sparse.map": "0,1,5,1", "GNU.sparse.size": "999999999"}, {"GNU.sparse.map": "x"},
+        {"hdrcharset": "BINARY", "path": "out/artifacts/\udcff"}, {"mtime": "nan"}, {"uid": "1" * 50},
+        {"SCHILY.xattr.security.capability": "x" * 100},
+    ]
+)  # fmt: skip
+PATHS = st.one_of(
+    st.sampled_from(
+        ["trials.jsonl", "artifacts/a", "artifacts/b", "arrays/0.json", "artifacts/.git/x", "artifacts/HEAD"]
+    ),
+    NAMES,
+).map("out/{}".format)
+
+
+@st.composite
+def members(draw):
+    """One member as bytes: any kind, a size that may lie, headers before it, a name in any of three places."""
+    name, data = draw(PATHS), draw(CONTENTS)
+    size = draw(
+        st.sampled_from([len(data), len(data), len(data), 0, 511, 513, 2**20 + 1, 2**40, 2**62, -1, -(2**40)])
+    )
+    info = entry(name, kind=draw(KINDS), link="/etc/passwd")
+    info.pax_headers = draw(PAX)
+    try:
+        head = info.tobuf(
+            draw(st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])), errors="surrogateescape"
+        )
+    except (ValueError, UnicodeError):
+        head = entry("out/artifacts/x").tobuf()
+    block = bytearray(head[-512:])
+    block[124:136] = numeric(12, size)
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return head[:-512] + bytes(block) + data + bytes(-len(data) % 512)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(members(), max_size=6), st.integers(0, 3), st.integers(0, 4000) | st.none(), st.integers(1, 2000)
+)
+def test_a_hostile_archive_is_filtered_or_refused(archived, ends, cut, chunk):
+    data = (b"".join(archived) + bytes(512 * ends))[:cut]
+    try:
+        got = read(data, chunk=chunk)
+    except SandboxFailed:
+        return
+    assert sum(map(len, got.files.values())) <= LIMITS.output_mb * 2**20
+    for path, content in got.files.items():
+        assert jobs.why_refused(path) is None
+        assert content in data, "what is taken stood there as it is"
+    assert all(line.isascii() and line.isprintable() for line in got.refused)
 
 
 # ------------------------------------------------------------------ jobs.Log

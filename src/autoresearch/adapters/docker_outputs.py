@@ -42,6 +42,7 @@ def read_outputs(chunks: Iterable[bytes], limits: ResourceLimits, into: Path) ->
             for member in tar:
                 if not _take(tar, member, outputs):
                     return outputs
+                stream.require_room(tar.offset)
             _require_end(tar, stream)
     except _AtCap:
         outputs.truncated = True
@@ -105,6 +106,14 @@ class _Capped(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def require_room(self, end: int) -> None:
+        """Raise _AtCap for what is said to end beyond the limit.
+
+        tarfile would look for that end, block by block, also in a stream that is over.
+        """
+        if end > self._limit:
+            raise _AtCap
 
     def read(self, size: int = -1) -> bytes:
         while not self._rest:

@@ -29,7 +29,7 @@ test: setup
 
 attacks-table: setup
 	@scripts/engine
-	@$(python) -m pytest tests/attacks/test_attacks.py --write-attacks-table $(ARGS)
+	@$(python) -m pytest tests/attacks/test_attacks.py --write-attacks-table -rP $(ARGS)
 
 bench: setup
 	@scripts/engine

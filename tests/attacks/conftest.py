@@ -49,6 +49,9 @@ def note(request):
     def keep(column, escapes):
         verdicts = {name: catalogue.WORKS if wrong else catalogue.HELD for name, wrong in escapes.items()}
         request.config.stash[OBSERVED][column].update(verdicts)
+        for name, wrong in escapes.items():
+            if wrong:
+                print(f"{column}: {name} works: {wrong}")  # shown by make attacks-table
         return verdicts
 
     return keep
@@ -144,7 +147,7 @@ def carry_out(sandbox):
     def run(name, *files, **approved):
         began = time.monotonic()
         job, plan = submit(name, *files, **approved)
-        await_end(sandbox, job.run_id, 90)
+        await_end(sandbox, job.run_id, 220)
         seconds = time.monotonic() - began
         survivors = processes_of(docker_policy.names(job.run_id).uid)
         return judged(collected(sandbox, job.run_id, job.limits), job, plan, seconds, survivors)

@@ -137,17 +137,26 @@ def out_places_swapped(ran):
     return list(ran.files) + completed(ran)
 
 
+def within(ran):
+    # gVisor's own memory comes on top where it is the kernel; as sampled while somebody watched.
+    return (ran.facts.peak_memory_mb or 0) <= policy.memory_mb(ran.limits, policy.RUNSC)
+
+
 def out_of_memory(ran):
-    most = policy.memory_mb(ran.limits)
     return unless(
         seen=ran.facts.out_of_memory is True,
         status=ran.status == "OutOfMemory",
-        below_the_limit=(ran.facts.peak_memory_mb or 0) <= most,
+        below_the_limit=within(ran),
     )
 
 
 for name in ("memory_single", "memory_children", "memory_file", "memory_shared", "memory_everywhere"):
     JUDGES[name] = out_of_memory
+
+
+@judge
+def memory_pipes(ran):
+    return unless(below_the_limit=ran.facts.out_of_memory or within(ran))
 
 
 def ended_in_time(ran):
@@ -160,6 +169,14 @@ def ended_in_time(ran):
 
 for name in ("time_ignored_signals", "time_stopped", "time_forking"):
     JUDGES[name] = ended_in_time
+
+
+@judge
+def time_first_killed(ran):
+    return completed(ran) + unless(
+        nobody_left=ran.survivors == [],
+        ended=ran.facts.wall_seconds <= ran.limits.seconds + policy.BACKUP_SECONDS + 1,
+    )
 
 
 @judge

@@ -70,7 +70,8 @@ def in_child(act, *arguments):
 
 def status_field(name, pid="self"):
     with open(f"/proc/{pid}/status") as status:
-        return next(line.split(":", 1)[1].strip() for line in status if line.startswith(f"{name}:"))
+        fields = dict(line.split(":", 1) for line in status)
+    return fields.get(name, "0").strip()
 
 
 def mounts():

@@ -7,7 +7,8 @@ import os
 
 from kit import found
 
-EXPECTED = ("/in", "/out", "/tmp", "/dev/null", "pipe:", "/proc")
+EXPECTED = ("/in", "/out", "/tmp", "/dev/null", "pipe:", "/proc", "host:")
+"""`host:` is how gVisor calls the three streams."""
 
 
 def attack(limits):

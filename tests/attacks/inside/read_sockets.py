@@ -29,7 +29,7 @@ def attack(limits):
         abstract = {line.split()[-1] for line in table if "@" in line}
     reached = [name for name in abstract if refused(connect, "\0" + name[1:]) == WORKED]
     yield "abstract", found(reached)
-    yield "planted by the host", refused(connect, "\0autoresearch-" + "canary")
+    yield "planted by the host", refused(connect, "\0" + limits["planted"])
 
 
 def mode(path):

@@ -83,9 +83,10 @@ class TryRoom:
             if len(before) >= MOST_TRIES:
                 raise InvalidInput(f"it was tried {MOST_TRIES} times, and no gate allows more: decide")
             job = self._job(warrant.nonce, len(before))
+            sandbox = self.sandbox()
+            sandbox.probe()  # what does not hold for a run does not hold for a try
             began = Tryout(started_at=self.clock.now())
             self._note([*before, began])
-            sandbox = self.sandbox()
             try:
                 sandbox.submit(job, warrant)
             except AutoresearchError:

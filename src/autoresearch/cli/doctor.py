@@ -8,21 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autoresearch.cli.identity import git_identity
+from autoresearch.cli.sandbox import tier_here
 from autoresearch.errors import AutoresearchError, BackEndMissing
+from autoresearch.records import Tier
 from autoresearch.ssh_signature import INSTALL
 
 OLDEST_PYTHON = (3, 11)
 
 
+Examined = tuple[str, Callable[[], str], bool]
+"""Name; says what is there, or raises with what to type; whether the main job needs it."""
+
+
 def examine() -> None:
     """Print a line a check; raises BackEndMissing if the main job could not run."""
-    checks: list[tuple[str, Callable[[], str], bool]] = [
+    checks: list[Examined] = [
         ("python", _python, True),
         ("git", _git, True),
         ("identity", lambda: str(git_identity(Path.cwd())), True),
         ("signing", _signing, False),
-        ("engine", _engine, True),
-        ("image", _image, False),
+        *_tier(tier_here(Path.cwd())),
         ("disk", _disk, True),
         ("key", _key, False),
     ]
@@ -33,12 +38,12 @@ def examine() -> None:
 
 def _line(name: str, check: Callable[[], str]) -> bool:
     try:
-        print(f"ok       {name:<9} {check()}")
+        print(f"ok       {name:<10} {check()}")
     except AutoresearchError as error:
         first, *rest = str(error).splitlines()
-        print(f"missing  {name:<9} {first}")
+        print(f"missing  {name:<10} {first}")
         for line in rest:
-            print(f"                   {line}")
+            print(f"                    {line}")
         return False
     return True
 
@@ -60,6 +65,32 @@ def _signing() -> str:
     if shutil.which("ssh-keygen") is None:
         raise BackEndMissing(f"{INSTALL}; not needed in projects without reviewers' keys")
     return "ssh-keygen is there, for: autoresearch reviewer add"
+
+
+def _tier(tier: Tier) -> list[Examined]:
+    """What the tier of the project here needs; Docker's outside a project."""
+    if tier == "bubblewrap":
+        return [("bubblewrap", _bubblewrap, True)]
+    gvisor: list[Examined] = [("gvisor", _gvisor, True)] if tier == "gvisor" else []
+    return [("engine", _engine, True), *gvisor, ("image", _image, False)]
+
+
+def _gvisor() -> str:
+    from autoresearch.adapters.engine import connect
+    from autoresearch.adapters.gvisor import platform_of
+
+    client = connect()
+    try:
+        return f"registered with the engine, platform {platform_of(client.info())}"
+    finally:
+        client.close()
+
+
+def _bubblewrap() -> str:
+    from autoresearch.adapters.bubblewrap_sandbox import require_machine
+    from autoresearch.adapters.control_group import version
+
+    return f"{require_machine()}, control groups version {version()}; weaker than a container"
 
 
 def _engine() -> str:

@@ -114,7 +114,7 @@ def run_trial(arm, seed, config, data):
         "rights": sum(int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")),
         "no_new_privs": int(status["NoNewPrivs"]), "filter": int(status["Seccomp"]),
         "environment": len([name for name in os.environ if "CANARY" in os.environ[name] or "KEY" in name]),
-        "etc": int(os.path.exists("/etc")), "home": int(os.path.exists("/home")), "sys": int(os.path.exists("/sys")),
+        "etc": len(set(os.listdir("/etc")) - {"hosts", "resolv.conf"}), "home": int(os.path.exists("/home")), "sys": int(os.path.exists("/sys")),
         "local": int(os.path.exists("/usr/local")),
         "descriptors": len(os.listdir("/proc/self/fd")), "terminal": int(os.isatty(0) or os.isatty(1)),
         "e_ptrace": call(101, 0, 0, 0, 0), "e_unshare": call(272, 0x10000000), "e_keyctl": call(250, 0, 0, 0),
@@ -238,13 +238,9 @@ def run_trial(arm, seed, config, data):
     return {"x": 1}
 """
     got = run(bubblewrap_sandbox(), code, limits=SMALL, trials_per_arm=1)
-    assert (
-        {"trials.jsonl", "artifacts/kept"}
-        <= set(got.files)
-        <= {"trials.jsonl", "artifacts/kept", "artifacts/twin"}
-    )
+    assert set(got.files) == {"trials.jsonl", "artifacts/kept"}
     refused = "\n".join(got.refused)
-    assert all(name in refused for name in ("artifacts/link", "artifacts/socket", ".git"))
+    assert all(name in refused for name in ("artifacts/link", "artifacts/socket", ".git", "a second name"))
 
 
 # ------------------------------------------------------------------- its end

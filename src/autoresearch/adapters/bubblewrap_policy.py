@@ -27,6 +27,8 @@ from autoresearch.jobs import MOST_FILES
 from autoresearch.records import ResourceLimits, digest_of, sha256
 
 RUNS = Path("/run/autoresearch")
+ETC = {"hosts": b"127.0.0.1 localhost sandbox\n", "resolv.conf": b"nameserver 127.0.0.1\n"}
+"""All there is in /etc: nothing of the machine's."""
 OWN_PROCESSES = 1
 """bubblewrap itself has one more than process 1 inside."""
 MASKED = ("/proc/kallsyms", "/proc/keys", "/proc/interrupts", "/proc/timer_list", "/proc/pressure")
@@ -40,6 +42,7 @@ def mounts(run_id: str, files_mb: int, limits: ResourceLimits) -> dict[str, str]
     uid = names(run_id).uid
     own = f"uid={uid},gid={uid},nosuid,nodev"
     return {
+        "etc": "size=1m,nr_inodes=16,uid=0,gid=0,mode=0755,nosuid,nodev,noexec",
         "in": f"size={files_mb}m,nr_inodes={SCRATCH_FILES},uid=0,gid=0,mode=0755,nosuid,nodev",
         "out": f"size={limits.output_mb}m,nr_inodes={MOST_FILES},mode=0700,{own}",
         "tmp": f"size={TMP_MB}m,nr_inodes={SCRATCH_FILES},mode=1777,{own},noexec",
@@ -75,6 +78,7 @@ def arguments(folder: Path, root: Root, launcher: Path, ready: int) -> list[str]
         given += empty if os.path.isdir(path) else ["--ro-bind", "/dev/null", path]  # noqa: PTH112
     for name, target in (("out", "/out"), ("tmp", "/tmp"), ("shm", "/dev/shm")):  # noqa: S108  inside
         given += ["--bind", str(folder / name), target]
+    given += ["--ro-bind", str(folder / "etc"), "/etc"]
     given += ["--ro-bind", str(folder / "in"), "/in", "--remount-ro", "/dev", "--remount-ro", "/"]
     return [*given, "--chdir", "/", "--", root.interpreter, "-I", "-S", "-B", "/launch.py", str(ready)]
 
@@ -116,6 +120,7 @@ def digest(root: Root, launcher: bytes, instructions: bytes) -> str:
             "command": list[JsonValue](arguments(Path("/run"), here, Path("/launch.py"), 3)),
             "order": json.loads(order("reference", root, instructions, limits)),
             "launcher": sha256(launcher),
+            "etc": {name: sha256(data) for name, data in ETC.items()},
             "mounts": dict[str, JsonValue](mounts("reference", 1, limits)),
             "group": list[JsonValue](group_limits(limits)),
         }

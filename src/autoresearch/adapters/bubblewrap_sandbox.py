@@ -166,6 +166,7 @@ class BubblewrapSandbox:
         self._runs[run_id] = run
         try:
             _mount(folder, policy.mounts(run_id, _megabytes(files), limits))
+            _write(folder / "etc", policy.ETC)
             _write(folder / "in", files)
             group.create(policy.group_limits(limits))
             order = policy.order(run_id, self._root, self._instructions, limits, command)

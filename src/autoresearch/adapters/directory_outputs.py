@@ -10,6 +10,7 @@ from autoresearch.contents import chunks_of_file
 
 def read_directory(out: Path, outputs: jobs.Outputs) -> jobs.Outputs:
     """Regular files below `out`, through the same filter as the container's."""
+    taken: set[int] = set()
     for directory, subdirectories, names in os.walk(out):
         subdirectories.sort()
         for name in sorted(names):
@@ -19,10 +20,13 @@ def read_directory(out: Path, outputs: jobs.Outputs) -> jobs.Outputs:
             why = jobs.why_refused(path)
             if not stat.S_ISREG(status.st_mode):
                 why = "only regular files are taken"
+            elif status.st_ino in taken:
+                why = "a second name of another file; only regular files are taken"
             if why is not None:
                 outputs.refuse(path, why)
             elif outputs.fits(status.st_size):
                 outputs.take(path, chunks_of_file(file))
+                taken.add(status.st_ino)
             else:
                 outputs.refuse(path, "the outputs are larger than the limit; nothing after it was read")
                 return outputs

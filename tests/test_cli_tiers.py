@@ -25,7 +25,7 @@ def test_check_prints_a_row_a_limit_and_the_digest(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     first, *rows, last = done.stdout.splitlines()
     assert first.startswith("Docker ")
-    assert [row.split()[0] for row in rows] == ["ok"] * 10
+    assert [row.split()[0] for row in rows] == ["ok"] * 11
     assert last.startswith("digest ")
 
 

@@ -59,6 +59,7 @@ from autoresearch.records import (
     Result,
     Reviewer,
     Settings,
+    Tryout,
     body_as,
     sha256,
 )
@@ -289,8 +290,12 @@ class Driver:
         tries = self._tries(at)
         tries.clear()
         view = approval_view(at, bundle, reviewer, tries.made())
-        sign = self._sign_with(reviewer, settings_in_force(at.history).reviewers)
-        answer = self.reviewer.approve(view, lambda typed: tries.run(bundle, typed, reviewer, sign))
+        keys = settings_in_force(at.history).reviewers
+
+        def try_out(typed: str) -> Tryout:
+            return tries.run(bundle, typed, reviewer, self._sign_with(reviewer, keys))
+
+        answer = self.reviewer.approve(view, try_out)
         return approval_record(at, bundle, answer, reviewer)
 
     def _tries(self, at: Situation) -> TryRoom:

@@ -13,7 +13,7 @@ from autoresearch.adapters.shipped_process import ProcessSandbox
 from autoresearch.adapters.stderr_progress import StderrProgress
 from autoresearch.cli.start import Choices, start_project
 from autoresearch.cli.system import SystemEntropy
-from autoresearch.cli.wiring import CLOCK, build_driver, docker_sandbox
+from autoresearch.cli.wiring import CLOCK, build_driver, open_sandbox
 from autoresearch.errors import NotApproved
 
 EXAMPLE = "label-noise"  # the faster of the two
@@ -115,9 +115,10 @@ def forged(proposal, folder, example=None):
 
 @pytest.fixture
 def container_sandbox(image):
-    yield docker_sandbox
-    docker_sandbox().close()
-    docker_sandbox.cache_clear()
+    sandbox = open_sandbox("docker")
+    yield lambda: sandbox
+    sandbox.close()
+    open_sandbox.cache_clear()
 
 
 @pytest.mark.docker

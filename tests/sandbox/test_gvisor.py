@@ -138,8 +138,9 @@ def run_trial(arm, seed, config, data):
     return {{"x": 1}}
 """
     got = run(gvisor_sandbox(), code, limits=SMALL, trials_per_arm=1)
-    assert got.facts.out_of_memory is True
-    assert got.facts.exit_code != 0
+    # None: the engine missed the cause. Then it is a crash, and never a completed run either.
+    assert got.facts.out_of_memory is not False
+    assert got.facts.exit_code == 137
 
 
 @pytest.mark.docker
@@ -155,7 +156,7 @@ def run_trial(arm, seed, config, data):
 """
     sandbox = gvisor_sandbox()
     job = submit(sandbox, code, limits=SMALL.model_copy(update={"seconds": 3}), trials_per_arm=1)
-    for watch in sandbox._watches.values():
+    for watch in sandbox._watches[job.run_id].values():
         watch.close()  # as if its process had died
     client = docker.APIClient(gvisor_engine)
     try:
@@ -169,7 +170,7 @@ def test_killing_process_1_ends_the_run(gvisor_sandbox, run):
     code = "import os\ndef run_trial(*_):\n    os.kill(1, 9)\n    while True: pass\n"
     got = run(gvisor_sandbox(), code, limits=SMALL, trials_per_arm=1)
     assert got.facts.exit_code == 137
-    assert (got.facts.timed_out, got.facts.out_of_memory) == (False, False)
+    assert (got.facts.timed_out, got.facts.out_of_memory) == (False, None)
 
 
 @pytest.mark.docker

@@ -363,7 +363,10 @@ def job(path):
 def test_inputs_hold_the_experiment_the_harness_and_the_job():
     got = jobs.inputs(job("experiment/sub/a.py"), b"harness")
     assert sorted(got) == ["experiment/sub/a.py", "harness.py", "job.json"]
-    assert got["job.json"] == b'{"config":{"k":1.5},"parallel":2,"trials":[{"arm":"a","index":0,"seed":1}]}'
+    assert (
+        got["job.json"]
+        == b'{"command":[],"config":{"k":1.5},"parallel":2,"trials":[{"arm":"a","index":0,"seed":1}]}'
+    )
 
 
 @pytest.mark.parametrize(

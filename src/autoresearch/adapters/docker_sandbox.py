@@ -303,7 +303,7 @@ class DockerSandbox:
         outputs = read_outputs(chunks, limits, own)
         log, cut = watch.log.text() if watch is not None else (b"", True)
         return Collected(
-            facts=_facts(worker, watch, truncated=outputs.truncated),
+            facts=_facts(worker, watch, truncated=outputs.truncated, runtime=self._runtime),
             files=outputs.files,
             log=log,
             log_truncated=cut or watch is None or watch.late,
@@ -404,7 +404,7 @@ class DockerSandbox:
         return self._client
 
 
-def _facts(worker: _Worker, watch: Watch | None, *, truncated: bool) -> HostFacts:
+def _facts(worker: _Worker, watch: Watch | None, *, truncated: bool, runtime: policy.Runtime) -> HostFacts:
     """What the engine and the watch measured of a worker that has ended."""
     code, wall = int(worker.state["ExitCode"]), worker.elapsed
     at_deadline = (watch is not None and watch.killed_at_deadline) or wall >= worker.seconds
@@ -413,9 +413,20 @@ def _facts(worker: _Worker, watch: Watch | None, *, truncated: bool) -> HostFact
         wall_seconds=wall,
         cpu_seconds=watch.cpu_seconds if watch else None,
         peak_memory_mb=watch.peak_memory_mb if watch else None,
-        out_of_memory=bool(worker.state["OOMKilled"]),
+        out_of_memory=_out_of_memory(worker, runtime, killed=code == KILLED and not at_deadline),
         timed_out=code == KILLED and at_deadline,
         output_truncated=truncated,
         started_at=worker.began,
         ended_at=moment(worker.state["FinishedAt"]),
     )
+
+
+def _out_of_memory(worker: _Worker, runtime: policy.Runtime, *, killed: bool) -> bool | None:
+    """What the engine says; None where it may have missed it.
+
+    Under gVisor, on a busy machine, a run was seen to end by the limit without the engine
+    knowing: it asks nobody again once the end has come before the word of its cause.
+    """
+    if worker.state["OOMKilled"]:
+        return True
+    return None if killed and runtime is policy.RUNSC else False

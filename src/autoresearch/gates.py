@@ -160,7 +160,8 @@ def acceptance_record(
 ) -> Record:
     _require_shown(answer.shown, digest_of(subject))
     claims = [claim.id for claim in at.body(Conclusion).claims]
-    verdicts = {name: answer.claims[name] for name in claims}
+    sends_back = answer.decision in ("revise", "redo")
+    verdicts = {} if sends_back else {name: answer.claims[name] for name in claims}
     body = Acceptance(
         decision=answer.decision,
         reviewer=reviewer,

@@ -1241,16 +1241,23 @@ class Acceptance(Body):
     shown: Digest
     """Digest of `subject`."""
     claims: dict[Name, ClaimVerdict]
+    """Empty where the conclusion or the experiment is sent back: then nothing is accepted."""
     reason: Text = ""
     attention: Attention
 
     @model_validator(mode="after")
     def _due(self) -> "Acceptance":
+        if self.sends_back and self.claims:
+            raise ValueError(f"{self.decision} decides on no claim")
         if self.decision in ("revise", "redo", "reject") and not self.reason.strip():
             raise ValueError(f"{self.decision} needs a reason")
         if self.decision == "reject" and any(v != "reject" for v in self.claims.values()):
             raise ValueError("reject rejects every claim")
         return self
+
+    @property
+    def sends_back(self) -> bool:
+        return self.decision in ("revise", "redo")
 
     @property
     def unread(self) -> str:
@@ -1262,9 +1269,8 @@ class Acceptance(Body):
 
     def headline(self) -> str:
         kept = sum(verdict != "reject" for verdict in self.claims.values())
-        return (
-            f"{self.decision} by {clip(self.reviewer.person.name, 30)}, {kept} of {len(self.claims)} claims"
-        )
+        claims = "nothing accepted" if self.sends_back else f"{kept} of {len(self.claims)} claims"
+        return f"{self.decision} by {clip(self.reviewer.person.name, 30)}, {claims}"
 
     def diary(self) -> str:
         return "\n".join(filter(None, [self.reason or f"Decided on {self.shown[:8]}.", self.unread]))

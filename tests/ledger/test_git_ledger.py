@@ -213,6 +213,23 @@ def test_a_crash_in_the_middle_is_mended(ledger, point):
     assert len(again.entries()) == (1 if point == "objects" else 2)
 
 
+def test_what_a_killed_writer_left_half_written_is_removed(ledger):
+    """Ours, of a process that is gone; git's own and a living writer's are theirs."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    folder = Path(ledger.head()[:2])
+    objects, own = ledger.root / ".git" / "objects" / folder, ledger.root / ".git" / "autoresearch"
+    ours = [objects / f"tmp_obj_{gone.pid}_{'a' * 38}", own / "journal" / f"tmp_obj_{gone.pid}_work-tree"]
+    others = [objects / "tmp_obj_Qx81Zk", objects / f"tmp_obj_{os.getppid()}_{'b' * 38}"]
+    (own / "journal").mkdir(exist_ok=True)
+    for path in [*ours, *others]:
+        path.write_text("half")
+    with ledger.lock():
+        ledger.mend()
+    assert [path for path in ours if path.exists()] == []
+    assert [path for path in others if path.exists()] == others
+
+
 def test_a_lock_that_a_killed_git_left_is_removed(ledger):
     lock = ledger.root / ".git" / "index.lock"
     lock.write_text("")

@@ -477,6 +477,8 @@ class Tale:
         claims = dict(
             zip(("C1", "C2", "C-target"), ["reject"] * 3 if decision == "reject" else verdicts, strict=True)
         )
+        if decision in ("revise", "redo"):
+            claims = {}
         body = Acceptance(
             decision=decision, reviewer=self.reviewer, subject=subject, shown=digest_of(subject), claims=claims,
             reason=reason and self.says(reason), attention=self.attention(),

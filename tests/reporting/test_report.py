@@ -227,6 +227,10 @@ def test_claims_with_the_persons_verdicts(accepted, tale):
     assert re.search(r"\| C1 \|.*\| L1 \| E2 \| 60 % → 82 % \| accepted \|", rows)
     assert re.search(r"\| C-target \|.*\| 60 % → 63 % \| \*\*rejected\*\* \|", rows)
     assert "would change our mind: a gap below 0.03" in rows
+    sent_back = page(told_by(tale, "redo"))
+    assert "**sent back, not accepted**" in section(sent_back, "Claims")
+    assert "accepted |" not in section(sent_back, "Claims").replace("**sent back, not accepted** |", "")
+    assert "Not accepted: it was sent back." in sent_back
     assert "not decided" in section(page(told_by(tale, "revised")), "Claims")
 
 

@@ -24,6 +24,7 @@ from autoresearch.adapters.git_objects import (
     ObjectWriter,
     grow_tree,
     object_id,
+    remove_half_written,
     store_durably,
     sync_folder,
     write_durably,
@@ -325,8 +326,8 @@ class GitLedger:
         """Finish what a crash interrupted. Call under the lock, before anything else."""
         for leftover in (self._own / "scratch").glob("*"):
             leftover.unlink(missing_ok=True)
-        for leftover in (self._own / "artifacts").glob("tmp_obj_*"):
-            leftover.unlink(missing_ok=True)
+        for folder in ("objects/??", "autoresearch/artifacts", "autoresearch/journal"):
+            remove_half_written(self._git_dir, folder)
         self.clear_outputs()
         pending = self.noted("work-tree")
         if pending is not None:

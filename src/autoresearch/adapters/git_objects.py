@@ -141,6 +141,28 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644, scratch: Path |
         raise
 
 
+def remove_half_written(root: Path, folders: str) -> None:
+    """Remove what `write_durably` left in `folders` (a pattern below `root`) when it was killed.
+
+    Only under our own names, and only of processes that are gone: git's temporary objects,
+    and those of somebody who writes at this moment, stay.
+    """
+    for leftover in root.glob(f"{folders}/tmp_obj_*_*"):  # noqa: S108  our own name
+        pid = leftover.name.split("_")[2]
+        if pid.isdecimal() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
+
+
 def store_durably(place: Path, content: Content) -> None:
     """Put `content` at `place` for good: a file on the same file system by a second name, else copied."""
     temporary = place.parent / f"tmp_obj_{os.getpid()}_{place.name}"

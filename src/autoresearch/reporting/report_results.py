@@ -184,7 +184,9 @@ def claim_rows(conclusion: Conclusion, acceptance: Acceptance | None) -> list[di
 
 
 def _claim_row(claim: Claim, acceptance: Acceptance | None) -> dict[str, object]:
-    verdict = acceptance.claims.get(claim.id, "none given") if acceptance else "not decided"
+    undecided = "**sent back, not accepted**" if acceptance else "not decided"
+    verdict = acceptance.claims.get(claim.id) if acceptance else None
+    told = {"accept": "accepted", "downgrade": "downgraded", "reject": "**rejected**"}
     about = f" ({', '.join(claim.hypotheses)})" if claim.hypotheses else ""
     return {
         "id": claim.id,
@@ -193,7 +195,7 @@ def _claim_row(claim: Claim, acceptance: Acceptance | None) -> dict[str, object]
         "level": claim.level,
         "grade": claim.grade,
         "belief": f"{percent(claim.p_before)} → {percent(claim.p_after)}",
-        "verdict": Raw("**rejected**") if verdict == "reject" else {"accept": "accepted", "downgrade": "downgraded"}.get(verdict, verdict),
+        "verdict": Raw(told[verdict] if verdict else undecided),
         "hypotheses": Raw(about),
         "scope": claim.scope.rstrip("."),
         "mind": claim.change_our_mind.rstrip("."),

@@ -346,6 +346,8 @@ def _takeaway_note(acceptance: Acceptance | None) -> str:
     about = "This is about a sign or an order. The numbers below hold for the experiment, not for its target."
     if acceptance is None:
         return f"Nobody has accepted this yet. {about}"
+    if acceptance.sends_back:
+        return f"Not accepted: it was sent back. It is what this attempt's author concluded. {about}"
     if acceptance.claims and all(verdict == "reject" for verdict in acceptance.claims.values()):
         return "Every claim behind this was rejected: it is what the author concluded, not a finding."
     return about

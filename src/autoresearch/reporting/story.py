@@ -113,6 +113,8 @@ def decided(entry: Entry, body: Approval | Acceptance) -> str:
 
 def verdicts(body: Acceptance) -> str:
     """`2 of 3 claims, 1 of them downgraded`."""
+    if body.sends_back:
+        return "nothing accepted"
     kept = sum(verdict != "reject" for verdict in body.claims.values())
     lowered = sum(verdict == "downgrade" for verdict in body.claims.values())
     return f"{kept} of {count(len(body.claims), 'claim')}" + (

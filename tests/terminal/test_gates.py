@@ -60,6 +60,16 @@ def test_reject_needs_a_reason(gate, bundle):
     assert (answer["decision"], answer["reason"]) == ("reject", "no power at this n")
 
 
+def test_back_at_the_reason_returns_to_the_decision(gate, bundle):
+    g = gate("approve")
+    g.answer("Decision: ", "rej")
+    g.answer("Why reject?", "back")
+    g.answer("Decision: ", "a")
+    g.answer("type", bundle[:8])
+    answer = g.result()
+    assert (answer["decision"], answer["reason"]) == ("approve", "")
+
+
 def test_revise_with_a_reason_from_the_editor(gate, bundle, tmp_path):
     g = gate("approve", environ=editor(tmp_path, "printf 'first\\nsecond\\n' >> \"$1\""))
     g.answer("Decision: ", "revise")
@@ -488,6 +498,8 @@ def test_single_claims(gate, subject):
 @pytest.mark.parametrize("decision", ["revise", "redo", "reject"])
 def test_turning_conclusions_down_needs_a_reason(gate, subject, decision):
     g = gate("accept")
+    g.answer("Decision: ", decision)
+    g.answer(f"Why {decision}?", "back")
     g.answer("Decision: ", decision)
     g.answer(f"Why {decision}?", "the scope is wrong")
     g.answer("type", subject[:8])

@@ -53,6 +53,8 @@ class AcceptGate:
                 continue
             if self._reason_due(decision) and not reason.strip():
                 reason = self.dialogue.reason(decision)
+                if not reason:
+                    continue
             if self.dialogue.confirm(digest_of(self.view.subject), decision):
                 return self._answer(decision, reason)
 

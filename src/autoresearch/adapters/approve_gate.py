@@ -68,6 +68,9 @@ class ApproveGate:
                 continue
             if decision in ("reject", "revise") and not reason.strip():
                 reason = self.dialogue.reason(decision, self._crash_as_reason(decision))
+                if not reason:
+                    chosen = None
+                    continue
             edited = self._edit(part) if decision == "edit" else None
             chosen = None
             if decision == "edit" and edited is None:

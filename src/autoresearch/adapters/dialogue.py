@@ -139,11 +139,16 @@ class Dialogue:
                 self.say(f"Type one of: {', '.join(words)}; or a number to read that section.")
 
     def reason(self, decision: str, offered: str = "") -> str:
-        """Why, in one line, or more with the editor; Enter takes what is `offered`, if anything is."""
+        """Why, in one line, or more with the editor; Enter takes what is `offered`, if anything is.
+
+        Empty for the word `back`.
+        """
         if offered:
             self.say(*page(self.look, f"Enter takes this reason: {offered}"))
         while True:
-            answer = self.ask(f'Why {decision}? One line, or "e" for your editor: ') or offered
+            answer = self.ask(f'Why {decision}? One line ("e": editor, "back": not now): ') or offered
+            if answer.lower() == "back":
+                return ""
             if answer.lower() == "e":
                 answer = self._reason_from_editor()
             if len(answer) > _REASON_LIMIT:

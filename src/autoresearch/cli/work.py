@@ -53,7 +53,7 @@ def decide(folder: Path, decision: str | None, reason: str, *, plain: bool) -> N
         ledger, person(ledger, preset, plain=plain), StderrProgress(CLOCK, os.environ), sandbox_of(ledger)
     )
     if driver.decide_once():
-        say("recorded; go on with: autoresearch run")
+        say(f"recorded; go on with: {command(ledger, 'run')}")
 
 
 def print_gate(folder: Path) -> None:

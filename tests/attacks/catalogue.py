@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "attacks.md"
 HELD, WORKS, UNTRIED = "held", "**works**", "–"
-COLUMNS = ("plain", "docker", "gvisor")
+COLUMNS = ("plain", "docker", "gvisor", "bubblewrap")
 JUDGES = {"inside": "itself", "outputs": "host", "alone": "host"}
 
 HEAD = """\
@@ -26,7 +26,13 @@ others the host judges what they leave.
   machine's: 32-bit calls, priorities, huge pages, tunnels and FUSE that exist only in it, a route that leads
   nowhere, its own order of victims. Two are weaker for the run itself: `/tmp` and `/dev/shm` have no limit on
   files (their memory counts), and process 1 can be looked into (the deadline is the supervisor's and a timer of
-  that kernel). `–`: not repeated there, since the host judges it alike.
+  that kernel).
+- **bubblewrap**: the weaker tier. What `works` there: the code sees this machine's programs, read-only, with
+  the mounts they lie on and set-user-id files that give it nothing; `/dev/zero` and its like count as places
+  without a limit, though nothing stays in them; PYTHONPATH is the tool's own; `/proc/sys/kernel/ns_last_pid`
+  can be opened for writing (opening is all that was tried).
+
+`–`: not repeated there, since the host judges it alike.
 """
 
 

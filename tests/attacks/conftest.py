@@ -65,7 +65,11 @@ def table(request, note, tier):
         verdicts = note(tier, escapes)
         if not request.config.getoption("--write-attacks-table"):
             page = catalogue.committed()[tier]
-            differing = {name: escapes[name] for name, seen in verdicts.items() if page.get(name) != seen}
+            # What bubblewrap shows of the machine is not on every machine: there less may work than the page says.
+            better = catalogue.HELD if tier == "bubblewrap" else None
+            differing = {
+                name: escapes[name] for name, seen in verdicts.items() if seen not in (page.get(name), better)
+            }
             assert differing == {}, "not as docs/attacks.md has it; see there, or: make attacks-table"
 
     return compare

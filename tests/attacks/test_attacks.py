@@ -19,7 +19,7 @@ CONFIG = {"processes": 64, "output_mb": 4, "files": FILES, "planted": f"autorese
 """The limits, as the attacks are told them."""
 LIMITS = ResourceLimits(seconds=60, memory_mb=192, cpus=1, processes=64, output_mb=4)
 SHORT = LIMITS.model_copy(update={"seconds": 2})
-OTHER_TIERS = ("gvisor",)
+OTHER_TIERS = ("gvisor", "bubblewrap")
 ON_OTHER_TIERS = (
     "memory_single", "memory_children", "memory_everywhere", "memory_pipes", "time_stopped", "time_first_killed",
     "time_forking", "time_daemon",

@@ -16,8 +16,8 @@ EXPECTED = {
 
 def attack(limits):
     yield "names", found(sorted(set(os.environ) - EXPECTED))
-    with open("/etc/hostname") as file:
-        yield (
-            "host name",
-            found([name for name in {os.uname().nodename, file.read().strip()} if name != "sandbox"]),
-        )
+    names = {os.uname().nodename}
+    if os.path.exists("/etc/hostname"):
+        with open("/etc/hostname") as file:
+            names.add(file.read().strip())
+    yield "host name", found(sorted(names - {"sandbox"}))

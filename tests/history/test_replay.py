@@ -67,7 +67,7 @@ def test_a_decision_changed_with_every_digest_is_found_by_what_followed_from_it(
 def test_a_decision_that_leads_elsewhere_is_found_by_the_record_it_does_not_lead_to(forge, again):
     def change(record):
         if record["kind"] == "acceptance":
-            record["body"] |= {"decision": "revise", "reason": "never said"}
+            record["body"] |= {"decision": "revise", "reason": "never said", "claims": {}}
 
     with pytest.raises(AutoresearchError):
         again(forge(change).root)

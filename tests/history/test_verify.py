@@ -425,7 +425,7 @@ def test_a_report_that_leaves_a_record_out(forge):
 
 def test_a_report_behind_a_decision_that_ends_nothing(forge):
     def act(body):
-        body |= {"decision": "revise", "reason": "word it again"}
+        body |= {"decision": "revise", "reason": "word it again", "claims": {}}
 
     assert "no decision that ends a cycle" in broken(forge(on("acceptance", act)))[REPORTS][0]
 

@@ -139,7 +139,8 @@ def out_places_swapped(ran):
 
 def within(ran):
     # gVisor's own memory comes on top where it is the kernel; as sampled while somebody watched.
-    # The kernel lets what it is killing go over the limit by a little.
+    # Once, on a busy machine, a run in gVisor that was killed at the limit was sampled above it; by how
+    # much was not kept.
     return (ran.facts.peak_memory_mb or 0) <= 1.05 * policy.memory_mb(ran.limits, policy.RUNSC)
 
 

@@ -77,10 +77,26 @@ def _(bench):
         bench.graph().invoke(Command(resume="approve"))
 
 
+def sent(bench, step):
+    """Send the state straight to `step`.
+
+    LangGraph runs the first step beside it, without a state. Where that fails first, its
+    error hides the answer of `step`, which is then asked again.
+    """
+    for _ in range(50):
+        try:
+            bench.graph().invoke(Command(goto=Send(step, bench.state())))
+        except KeyError:
+            continue
+        break
+    else:
+        raise AssertionError(f"{step} never answered")
+
+
 @way("LangGraph", "`Command(goto=experiment)`", "no approval on record", "rejected")
 def _(bench):
-    with pytest.raises((NotApproved, KeyError)):
-        bench.graph().invoke(Command(goto=Send("experiment", bench.state())))
+    with pytest.raises(NotApproved, match="decided reject"):
+        sent(bench, "experiment")
 
 
 @way("LangGraph", "`Command(goto=…, update=…)`", "the first step runs instead", "rejected")
@@ -91,9 +107,8 @@ def _(bench):
 
 @way("LangGraph", "`Command(goto=writeup)`", "no acceptance on record", "concluded")
 def _(bench):
-    # LangGraph runs the first step beside it, without a state: whichever fails first is raised.
-    with pytest.raises((AutoresearchError, KeyError)):
-        bench.graph().invoke(Command(goto=Send("writeup", bench.state())))
+    with pytest.raises(AutoresearchError):
+        sent(bench, "writeup")
 
 
 @way("LangGraph", "initial state `approved=true`", "only the gate is met")

@@ -2,12 +2,13 @@
 
 import json
 import platform
+from datetime import UTC, datetime
 
 import docker
 import pytest
 
 from autoresearch.adapters import docker_policy as policy
-from autoresearch.adapters import gvisor
+from autoresearch.adapters import docker_sandbox, gvisor
 from autoresearch.adapters.sandbox_probe import probe
 from autoresearch.errors import BackEndMissing, NotApproved
 from autoresearch.records import ResourceLimits
@@ -141,6 +142,21 @@ def run_trial(arm, seed, config, data):
     # None: the engine missed the cause. Then it is a crash, and never a completed run either.
     assert got.facts.out_of_memory is not False
     assert got.facts.exit_code == 137
+
+
+@pytest.mark.parametrize(
+    ("runtime", "engine_says", "killed", "fact"),
+    [
+        (policy.RUNSC, True, True, True),
+        (policy.RUNSC, False, True, None),
+        (policy.RUNSC, False, False, False),
+        (policy.RUNC, True, True, True),
+        (policy.RUNC, False, True, False),
+    ],
+)
+def test_a_cause_that_gvisors_engine_may_have_missed_is_unobserved(runtime, engine_says, killed, fact):
+    worker = docker_sandbox._Worker("run", {"OOMKilled": engine_says}, datetime.now(UTC), 1)
+    assert docker_sandbox._out_of_memory(worker, runtime, killed=killed) is fact
 
 
 @pytest.mark.docker

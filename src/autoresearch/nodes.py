@@ -177,8 +177,8 @@ class Nodes:
             began = ports.clock.monotonic()
             self._progress.step(name, at.cycle, at.attempt)
             entry = self._commit(at, inputs, code.run(at, ports))
-            forget(at, entry.record, self._ledger.forget)
             self._progress.recorded(entry, ports.clock.monotonic() - began)
+        forget(at, self._ledger)
         return _pass(state, entry)
 
     def _earlier_readers(self, state: State) -> State:

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 import re
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -108,6 +109,30 @@ def test_to_the_report(study):
         ("ideas", "critique", "plan", "prediction", "conclusion", "report"), "scripted"
     )
     assert verify(course.ledger).sound
+
+
+def test_a_crash_between_a_record_and_its_journal_leaves_nothing_behind(study):
+    """Killed after the commit and before the note was dropped: the next walk drops it."""
+
+    class Cut(GitLedger):
+        def forget(self, key):
+            if key.startswith("reply-1-1-conclude"):
+                raise KeyboardInterrupt
+            super().forget(key)
+
+    course = study()
+    journal = course.ledger.root / ".git/autoresearch/journal"
+    with (
+        closing(GitLedger(course.ledger.root, STILL)) as whole,
+        closing(Cut(course.ledger.root, STILL)) as cut,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            course.go(["approve"], ledger=cut)
+        assert whole.entries()[-1].record.kind == "conclusion"
+        assert {path.name for path in journal.glob("[rs]*")} == {"reply-1-1-conclude", "spending"}
+        assert course.go(["accept"], ledger=whole).standing == "accepted"
+    assert not list(journal.glob("[rs]*"))
+    assert [step for _, _, step in course.asked()].count("conclude") == 1
 
 
 def test_the_proposal_is_free_form():

@@ -5,18 +5,17 @@ milliseconds: a crash in it loses a reply that was paid for. Its reservation in 
 stays, so what it cost is not forgotten, and the model is asked again.
 """
 
-from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from autoresearch.budget import SPENDING, Purse
+from autoresearch.budget import SPENDING, Purse, pending
 from autoresearch.errors import InvalidInput, LedgerError, ModelFailed
 from autoresearch.exchanges import reparse
 from autoresearch.layout import STANDARD_STEP
-from autoresearch.ports import Exchange, Request
+from autoresearch.ports import Exchange, Ledger, Request
 from autoresearch.prompts import file_items, records_for, render
-from autoresearch.records import Acceptance, Approval, MadeBy, Plan, Record, Result, Spend, body_as, file_ref
+from autoresearch.records import Acceptance, Approval, MadeBy, Plan, Result, Spend, body_as, file_ref
 from autoresearch.replies import schema_notes
 from autoresearch.steps.situation import Situation, StepPorts
 
@@ -63,11 +62,14 @@ def journal_key(at: Situation) -> str:
     return f"reply-{at.cycle}-{at.attempt}-{at.step}"
 
 
-def forget(at: Situation, record: Record, drop: Callable[[str], None]) -> None:
-    """Drop from the journal what `record`, which is committed, holds."""
-    drop(journal_key(at))
-    if record.made_by.exchanges:
-        drop(SPENDING)
+def forget(at: Situation, ledger: Ledger) -> None:
+    """Drop from the journal what the step's record, which is committed, holds.
+
+    Also when the record is met again: a crash may have come between it and this.
+    """
+    ledger.forget(journal_key(at))
+    if pending(ledger.entries(), ledger.noted) is None:
+        ledger.forget(SPENDING)
 
 
 def _recall(stored: bytes, request: Request[R]) -> Exchange[R] | None:

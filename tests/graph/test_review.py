@@ -194,7 +194,7 @@ def test_a_note_may_begin_with_the_word_record(project):
 
 
 def test_locks_that_a_killed_git_left_are_removed(project):
-    for name in ("HEAD.lock", "index.lock", "refs/heads/main.lock"):
+    for name in ("index.lock", "refs/heads/main.lock"):
         lock = project.root / ".git" / name
         lock.touch()
         os.utime(lock, (0, 0))

@@ -336,5 +336,5 @@ def test_a_project_is_found_from_below_and_nowhere_else(ledger, tmp_path):
 def test_a_durable_write_goes_through_the_scratch_directory(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    write_durably(tmp_path / "x", b"1", scratch=scratch)
+    write_durably(tmp_path / "x", b"1", "work file", scratch=scratch)
     assert list(scratch.iterdir()) == []

@@ -76,13 +76,14 @@ def test_growing_a_tree_keeps_what_was_there(repo):
     writer.sync()
     second = grow_tree(writer, first, {"a/b/d": blob, "a/e": blob}, read)
     tree = writer.tree(second)
+    writer.sync()
     assert git(repo, "ls-tree", "-r", "--name-only", tree).split() == ["a/b/c", "a/b/d", "a/e", "top"]
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):
     place = tmp_path / "file"
-    write_durably(place, b"old")
+    write_durably(place, b"old", "work file")
     with pytest.raises(TypeError):
-        write_durably(place, "not bytes")  # type: ignore[arg-type]
+        write_durably(place, "not bytes", "work file")  # type: ignore[arg-type]
     assert place.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [place]

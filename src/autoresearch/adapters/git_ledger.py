@@ -6,9 +6,9 @@ the work tree's pending update, the ref by compare-and-swap, then files and inde
 """
 
 import os
+import re
 import shlex
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +19,8 @@ import git
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from autoresearch.adapters.git_branch import Branch, Locked, Moved
+from autoresearch.adapters.git_locks import remove_stale
 from autoresearch.adapters.git_objects import (
     CommitParts,
     ObjectWriter,
@@ -30,6 +32,7 @@ from autoresearch.adapters.git_objects import (
     write_durably,
 )
 from autoresearch.adapters.git_reader import ObjectReader
+from autoresearch.boundaries import Reached, go_on
 from autoresearch.contents import Content, HeldFile, bytes_of
 from autoresearch.credentials import credential_in
 from autoresearch.errors import InvalidInput, LedgerError, Stale
@@ -47,8 +50,12 @@ from autoresearch.ssh_signature import with_signature
 
 BRANCH = "refs/heads/main"
 AGENT = Person(name="autoresearch", email="autoresearch@localhost")
-STALE_LOCK_SECONDS = 5.0
 OUTPUTS = "outputs"
+WORK_TREE = "work-tree"
+"""The journal's key of the move of the branch that files and index follow."""
+HALF_WRITTEN_IN = ("objects/??", "autoresearch/artifacts", "autoresearch/journal")
+
+_COMMIT = re.compile("([0-9a-f]{40})?")
 
 # Nothing in a repository, the machine or the user's home may run code or change bytes.
 _SAFE_SETTINGS = {
@@ -91,9 +98,10 @@ class Change:
 class GitLedger:
     """The ledger of the project in `root`. Implements `ports.Ledger`."""
 
-    def __init__(self, root: Path, clock: Clock) -> None:
+    def __init__(self, root: Path, clock: Clock, reached: Reached = go_on) -> None:
         self.root = root
         self._clock = clock
+        self._reached = reached
         try:
             self._repo = git.Repo(root, search_parent_directories=False)
         except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
@@ -258,13 +266,15 @@ class GitLedger:
     ) -> bytes:
         """What a signature of the commit that `append` would make at `when` covers. Moves nothing.
 
-        The objects are written, so that a signature which takes a while needs no lock. If nobody
-        signs they lie there unreferenced, as after a crash.
+        It needs no lock, so a signature may take its time. What is written for it is removed again.
         """
         parts = self._parts(record, after, author, when)
+        writer = ObjectWriter(self._git_dir / "objects")
         with self._writing():
-            writer = ObjectWriter(self._git_dir / "objects")
-            return replace(parts, tree=self._grow(writer, _committed(record, files), after)).payload()
+            try:
+                return replace(parts, tree=self._grow(writer, _committed(record, files), after)).payload()
+            finally:
+                writer.discard()
 
     @property
     def inputs_dir(self) -> Path:
@@ -285,9 +295,10 @@ class GitLedger:
 
     def note(self, key: str, data: bytes) -> None:
         journal = self._own / "journal"
-        journal.mkdir(parents=True, exist_ok=True)
-        write_durably(journal / key, data)
-        sync_folder(journal)
+        with self._writing():
+            journal.mkdir(parents=True, exist_ok=True)
+            write_durably(journal / key, data, "journal entry", reached=self._reached)
+            sync_folder(journal)
 
     def outputs_dir(self, run_id: str) -> Path:
         """A new, empty directory for what a run leaves, until it is committed."""
@@ -296,49 +307,66 @@ class GitLedger:
             if folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir(mode=0o700, parents=True)
+            self._reached("outputs folder made")
         return folder
 
     def clear_outputs(self) -> None:
         """What counts of them is committed; a run that has no record yet is collected again."""
-        if (self._own / OUTPUTS).exists():
-            shutil.rmtree(self._own / OUTPUTS)
+        with self._writing():
+            if (self._own / OUTPUTS).exists():
+                shutil.rmtree(self._own / OUTPUTS)
+                self._reached("outputs removed")
 
     def noted(self, key: str) -> bytes | None:
         place = self._own / "journal" / key
         return place.read_bytes() if place.is_file() else None
 
     def forget(self, key: str) -> None:
-        (self._own / "journal" / key).unlink(missing_ok=True)
+        with self._writing():
+            (self._own / "journal" / key).unlink(missing_ok=True)
+            self._reached("journal entry removed")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """One writer at a time. Raises Stale if another process holds the lock."""
-        self._own.mkdir(mode=0o700, exist_ok=True)
-        try:
-            with FileLock(self._own / "lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise Stale(
-                "another autoresearch process is working on this project; wait for it, or look with: autoresearch status"
-            ) from error
+        with self._writing():
+            self._own.mkdir(mode=0o700, exist_ok=True)
+            try:
+                held = FileLock(self._own / "lock", timeout=0).acquire()
+            except Timeout as error:
+                raise Stale(
+                    "another autoresearch process is working on this project; wait for it, or look with: autoresearch status"
+                ) from error
+        with held:
+            self._reached("lock taken")
+            yield
+            self._reached("lock about to be released")
 
     def mend(self) -> None:
         """Finish what a crash interrupted. Call under the lock, before anything else."""
-        for leftover in (self._own / "scratch").glob("*"):
-            leftover.unlink(missing_ok=True)
-        for folder in ("objects/??", "autoresearch/artifacts", "autoresearch/journal"):
-            remove_half_written(self._git_dir, folder)
-        self.clear_outputs()
-        pending = self.noted("work-tree")
-        if pending is not None:
-            # Only now can a lock be ours; at any other time it is a person's own git at work.
-            # To move the branch that is checked out, git locks HEAD, too.
-            for name in ("index", "HEAD", BRANCH):
-                _remove_stale(self._git_dir / f"{name}.lock")
-            old, new = pending.decode().split("\n")[:2]
-            if self.head() == new:
-                self._update_work_tree(old, new)
-            self.forget("work-tree")
+        with self._writing():
+            self._reached("mending begun")
+            for leftover in (self._own / "scratch").glob("*"):
+                leftover.unlink(missing_ok=True)
+            for folder in HALF_WRITTEN_IN:
+                remove_half_written(self._git_dir, folder)
+            self._reached("half-written files removed")
+            self.clear_outputs()
+            self._mend_work_tree()
+
+    def _mend_work_tree(self) -> None:
+        pending = self.noted(WORK_TREE)
+        if pending is None:
+            return
+        old, new = _noted_move(pending)
+        # Only now can a lock be ours; at any other time it is a person's own git at work.
+        self._branch().remove_own_lock(new)
+        for name in ("index", BRANCH):
+            remove_stale(self._git_dir / f"{name}.lock", self.root)
+        if self.head() == new:
+            self._update_work_tree(old, new)
+        self._reached("work tree mended")
+        self.forget(WORK_TREE)
 
     def changes(self) -> list[Change]:
         """Files of the work tree that differ from the last commit, notes and ignored ones left out."""
@@ -380,15 +408,21 @@ class GitLedger:
 
     def _commit(self, blobs: Mapping[str, Content], old: str, commit_of: Callable[[str], bytes]) -> bytes:
         """Put `blobs` on top of `old`; `commit_of` makes the commit object of a tree. Returns that object."""
-        writer = ObjectWriter(self._git_dir / "objects")
+        writer = ObjectWriter(self._git_dir / "objects", self._reached)
         with self._writing():
-            raw = commit_of(self._grow(writer, blobs, old))
-            new = writer.commit(raw)
-            writer.sync()
-            self.note("work-tree", f"{old}\n{new}\n".encode())
+            try:
+                raw = commit_of(self._grow(writer, blobs, old))
+                new = writer.commit(raw)
+                writer.sync()
+            finally:
+                writer.discard()
+            self.note(WORK_TREE, f"{old}\n{new}\n".encode())
+            self._reached("work tree noted")
             self._move_branch(new, old)
+            self._reached("branch moved")
             self._update_work_tree(old, new)
-        self.forget("work-tree")
+        self.forget(WORK_TREE)
+        self._reached("record committed")
         return raw
 
     @contextmanager
@@ -397,32 +431,49 @@ class GitLedger:
             yield
         except OSError as error:
             go_on = "; mend that, then: autoresearch run" if self.head() else ""
-            raise LedgerError(f"could not write to {self.root}: {error.strerror}{go_on}") from error
+            raise LedgerError(f"could not write to {self.root}: {error.strerror or error}{go_on}") from error
 
     def _move_branch(self, new: str, old: str) -> None:
+        if (self._git_dir / "reftable").is_dir():
+            raise LedgerError(
+                f"{self.root} keeps its branches as a reftable, which is not written here; "
+                "type: git refs migrate --ref-format=files"
+            )
         try:
-            self._git.update_ref("--no-deref", BRANCH, new, old or "0" * 40)
-        except git.GitCommandError as error:
-            if self.head() != old:
-                raise Stale("the project moved on meanwhile; look again with: autoresearch status") from error
-            raise LedgerError(f"git could not move {BRANCH}: {_said(error)}") from error
-        sync_folder(self._git_dir / "refs" / "heads")
+            self._branch().move(new, old, self.head)
+        except Moved as error:
+            raise Stale("the project moved on meanwhile; look again with: autoresearch status") from error
+        except Locked as error:
+            raise LedgerError(
+                f"could not move {BRANCH}: {BRANCH}.lock is there. If no git is at work in {self.root}, remove "
+                f".git/{BRANCH}.lock and go on with: autoresearch run"
+            ) from error
 
     def _update_work_tree(self, old: str, new: str) -> None:
         """Bring files and index of the commit up to date, leaving a person's changes alone."""
         difference = self._objects.difference(f"{old}^{{tree}}" if old else None, f"{new}^{{tree}}")
         changed = {path: found for path, found in difference if found.status != "D"}
-        scratch = self._own / "scratch"
-        scratch.mkdir(mode=0o700, exist_ok=True)
+        scratch = self._scratch()
         for path, change in changed.items():
             present = self._work_file(path)
             untouched = ("" if present is None else object_id("blob", present)) == change.before
             if untouched and not self._through_link(path):
                 target = self.root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(target, self._objects.blob(change.oid), scratch=scratch)
+                data = self._objects.blob(change.oid)
+                write_durably(target, data, "work file", scratch=scratch, reached=self._reached)
+        self._reached("work files written")
         lines = "".join(f"100644 {change.oid}\t{path}\0" for path, change in changed.items())
         self._index(lines.encode())
+        self._reached("index updated")
+
+    def _branch(self) -> Branch:
+        return Branch(self._git_dir / BRANCH, self._scratch(), self._reached)
+
+    def _scratch(self) -> Path:
+        folder = self._own / "scratch"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def _index(self, lines: bytes) -> None:
         with (self._own / "scratch" / "index-info").open("w+b") as file:
@@ -487,7 +538,7 @@ class GitLedger:
     def _store(self, sha256: str, content: Content) -> None:
         folder = self._own / "artifacts"
         folder.mkdir(parents=True, exist_ok=True)
-        store_durably(folder / sha256, content)
+        store_durably(folder / sha256, content, self._reached)
         sync_folder(folder)
 
     def _run(self, *args: str, check: bool = True) -> str:
@@ -559,10 +610,12 @@ def _is_note(path: str) -> bool:
     return path.startswith(f"{NOTES_DIR}/")
 
 
-def _remove_stale(lock: Path) -> None:
-    """A killed git leaves its lock behind; a live one removes it within seconds."""
-    while lock.exists():
-        if time.time() - lock.stat().st_mtime > STALE_LOCK_SECONDS:
-            lock.unlink(missing_ok=True)
-            return
-        time.sleep(0.1)
+def _noted_move(pending: bytes) -> tuple[str, str]:
+    """The commits before and after (before: empty for the first). Raises LedgerError."""
+    lines = pending.decode("ascii", "replace").split("\n")
+    if len(lines) != 3 or not all(_COMMIT.fullmatch(line) for line in lines[:2]) or not lines[1]:
+        raise LedgerError(
+            f".git/autoresearch/journal/{WORK_TREE} cannot be read; it only says which files to bring up to date. "
+            "Remove it and go on with: autoresearch run"
+        )
+    return lines[0], lines[1]

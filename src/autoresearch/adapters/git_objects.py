@@ -6,6 +6,7 @@ the tests read every object back with `git fsck --strict`.
 """
 
 import hashlib
+import itertools
 import os
 import zlib
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from autoresearch.boundaries import Reached, go_on
 from autoresearch.contents import Content, HeldFile, chunks_of, hold
 from autoresearch.records import Person
 
@@ -45,10 +47,17 @@ def object_id(kind: str, data: bytes) -> str:
 
 
 class ObjectWriter:
-    """Puts objects below `objects`. Nothing is durable until `sync`."""
+    """Puts objects below `objects`. They stand under their names, durably, after `sync`.
 
-    def __init__(self, objects: Path) -> None:
+    Each is written at once and synced with all the others at the end: a sync each would make the
+    disk's own journal wait for every one of them.
+    """
+
+    def __init__(self, objects: Path, reached: Reached = go_on) -> None:
         self._objects = objects
+        self._reached = reached
+        self._written: dict[Path, Path] = {}
+        """Where it will stand → the temporary file."""
         self._touched: set[Path] = set()
 
     def blob(self, data: bytes) -> str:
@@ -70,20 +79,37 @@ class ObjectWriter:
         return self._write("commit", data)
 
     def sync(self) -> None:
-        """Make every directory entry written so far survive a power cut."""
+        """Put everything written so far in place; then it survives a power cut."""
+        for temporary in self._written.values():
+            _sync(temporary)
+            self._reached("object synced")
+        for place, temporary in self._written.items():
+            temporary.replace(place)
+            self._reached("object placed")
+        self._written.clear()
         for folder in sorted(self._touched):
             sync_folder(folder)
         sync_folder(self._objects)
         self._touched.clear()
+        self._reached("objects durable")
+
+    def discard(self) -> None:
+        """Remove what was written and not put in place."""
+        for temporary in self._written.values():
+            temporary.unlink(missing_ok=True)
+        self._written.clear()
 
     def _write(self, kind: str, data: bytes) -> str:
         oid = object_id(kind, data)
         place = self._objects / oid[:2] / oid[2:]
-        if not place.exists():
+        self._touched.add(place.parent)
+        if place not in self._written and not place.exists():
             place.parent.mkdir(exist_ok=True)
             packed = zlib.compress(b"%s %d\0%s" % (kind.encode(), len(data), data), 1)
-            write_durably(place, packed, mode=0o444)
-        self._touched.add(place.parent)
+            temporary = temporary_name(place)
+            self._written[place] = temporary
+            write_new(temporary, packed, 0o444)
+            self._reached("object written")
         return oid
 
 
@@ -122,23 +148,51 @@ def parse_tree(data: bytes) -> Tree:
     return tree
 
 
-def write_durably(path: Path, data: bytes, *, mode: int = 0o644, scratch: Path | None = None) -> None:
-    """Write through a temporary file, fsync and rename: the old content or the new, never half.
+def write_durably(
+    path: Path, data: bytes, what: str, *, scratch: Path | None = None, reached: Reached = go_on
+) -> None:
+    """Write through a temporary file, sync and rename: the old content or the new, never half.
 
     The temporary file stands in `scratch` (same file system), by default beside `path`
-    under the name that `git gc` sweeps up.
+    under the name that `git gc` sweeps up. `what` names it among `boundaries.WRITES`.
     """
-    temporary = (scratch or path.parent) / f"tmp_obj_{os.getpid()}_{path.name}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    temporary = temporary_name(path, scratch)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(temporary, data, 0o644)
+        reached(f"{what} written")
+        _sync(temporary)
+        reached(f"{what} synced")
         temporary.replace(path)
+        reached(f"{what} placed")
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+_number = itertools.count()
+
+
+def temporary_name(place: Path, folder: Path | None = None) -> Path:
+    """A name of this process for what will stand at `place`; no two threads get the same."""
+    return (folder or place.parent) / f"tmp_obj_{os.getpid()}_{next(_number)}_{place.name}"
+
+
+def write_new(path: Path, data: bytes, mode: int, *, sync: bool = False) -> None:
+    path.unlink(missing_ok=True)  # of a process that had this one's number, and was killed
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_half_written(root: Path, folders: str) -> None:
@@ -163,20 +217,18 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def store_durably(place: Path, content: Content) -> None:
+def store_durably(place: Path, content: Content, reached: Reached = go_on) -> None:
     """Put `content` at `place` for good: a file on the same file system by a second name, else copied."""
-    temporary = place.parent / f"tmp_obj_{os.getpid()}_{place.name}"
-    temporary.unlink(missing_ok=True)
+    temporary = temporary_name(place)
     try:
         _link_or_copy(content, temporary)
         temporary.chmod(0o444)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        reached("artifact written")
+        _sync(temporary)
+        reached("artifact synced")
         # Of two names of one file, `rename` would leave both.
         temporary.replace(place) if not _same_file(temporary, place) else temporary.unlink()
+        reached("artifact placed")
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

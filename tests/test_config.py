@@ -9,14 +9,23 @@ from pydantic import ValidationError
 
 from autoresearch.config import parse_settings, render_settings, reviewer_block, settings_diff
 from autoresearch.errors import InvalidInput
-from autoresearch.records import RegisteredReviewer, Settings
+from autoresearch.records import ModelChoice, Price, RegisteredReviewer, Settings, StepModel
 
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30)
 
 
+PRICE = Price(input="1", cached="0", written="1", output="2")
+
+
 @given(model=LINE, attempts=st.integers(1, 100))
 def test_settings_read_back_as_written(model, attempts):
-    settings = Settings(model=model, max_attempts=attempts, models={"critique": model})
+    default = ModelChoice(use=model, headers={"x-a": model}, effort="low")
+    own = {
+        "critique": StepModel(use=model, headers={}),
+        "plan": StepModel(),
+        "predict": StepModel(price=PRICE),
+    }
+    settings = Settings(model=default, max_attempts=attempts, models=own)
     assert parse_settings(render_settings(settings)) == settings
 
 
@@ -27,8 +36,11 @@ def test_settings_read_back_as_written(model, attempts):
         ('isolation = "none"', "isolation"),
         ("max_attempts = 0", "max_attempts"),
         ("max_attempts = ", "not TOML"),
-        ('base_url = "http://key@host"', "base_url"),
-        ('base_url = "file:///x"', "base_url"),
+        ('[model]\nbase_url = "http://key@host"', "base_url"),
+        ('[model.plan]\nbase_url = "file:///x"', r"toml: model\.plan\.base_url"),
+        ('model = "anthropic:x"', r'model is a table; write\n\[model\]\nuse = "anthropic:x"'),
+        ('[models]\nplan = "x"', r"unknown setting models; .* \[model\.STEP\]"),
+        ('[model]\nprices = "x"', "prices"),
     ],
 )
 def test_a_wrong_setting_is_named(text, problem):
@@ -45,7 +57,9 @@ def reviewer(name="Ada Reviewer", fill=b"a"):
 
 @given(name=LINE)
 def test_reviewers_read_back_as_written(name):
-    settings = Settings(reviewers=[reviewer(name), reviewer("Bob", b"b")], models={"critique": "none"})
+    settings = Settings(
+        reviewers=[reviewer(name), reviewer("Bob", b"b")], models={"critique": StepModel(use="none")}
+    )
     assert parse_settings(render_settings(settings)) == settings
     assert parse_settings(render_settings(Settings()) + reviewer_block(reviewer(name))).reviewers == [
         reviewer(name)
@@ -92,3 +106,70 @@ def test_every_change_of_the_reviewers_is_in_the_diff():
 def test_a_diff_shows_what_changed_and_nothing_else():
     assert settings_diff(Settings(), Settings()) == ""
     assert settings_diff(Settings(), Settings(max_attempts=3)) == "max_attempts: 8 → 3"
+
+
+STEPS = {"plan": True, "critique": True, "monitor": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            'max_attempts = 3\n\n[model]\nuse = "none"\n[model.critic]\nuse = "none"\n',
+            r"toml line 5: .*did you mean critique",
+        ),
+        ("[model.critic.price]\n", r"toml line 1: \[model\.critic\] is no step"),
+        ("[model.monitor]\n", "line 1: the step monitor applies rules and asks no model; .*plan, critique"),
+        ('[model]\n"x" = {use = "none"}', r"toml: \[model\.x\] is no step"),
+    ],
+)
+def test_a_model_for_no_step_is_refused_with_its_line(text, problem):
+    with pytest.raises(InvalidInput, match=problem):
+        parse_settings(text, steps=STEPS)
+    assert parse_settings('[model.critique]\nuse = "none"', steps=STEPS).models["critique"].use == "none"
+
+
+def test_a_step_takes_from_the_default_what_its_own_table_leaves_out():
+    settings = parse_settings("""
+[model]
+use = "anthropic:a"
+base_url = "http://127.0.0.1:1"
+headers = {x-api-key = "$GATE"}
+effort = "high"
+price = {input = 1, cached = 0, written = 1, output = 2}
+[model.critique]
+use = "anthropic:b"
+[model.plan]
+base_url = ""
+[model.predict]
+effort = "low"
+""")
+    default = settings.model
+    assert settings.model_of("ideate") == default
+    assert settings.model_of("predict") == default.model_copy(update={"effort": "low"})
+    critique = settings.model_of("critique")
+    assert (critique.use, critique.base_url, critique.headers) == (
+        "anthropic:b",
+        default.base_url,
+        default.headers,
+    )
+    assert critique.price is None, "it was the price of another model"
+    plan = settings.model_of("plan")
+    assert plan.price == default.price
+    assert plan.headers == {}, "the gateway's credential goes to no other server"
+
+
+def test_a_steps_own_model_comes_before_the_workflows():
+    settings = Settings(
+        model={"use": "anthropic:a"}, models={"plan": {"use": "anthropic:c"}, "predict": {"effort": "low"}}
+    )
+    assert settings.model_of("plan", "anthropic:w").use == "anthropic:c"
+    assert settings.model_of("predict", "anthropic:w").use == "anthropic:w"
+    assert settings.model_of("critique", "anthropic:w").use == "anthropic:w"
+    assert settings.model_of("critique").use == "anthropic:a"
+
+
+def test_emptying_what_a_step_inherits_is_in_the_diff():
+    old = Settings(model=ModelChoice(headers={"x-a": "b"}))
+    new = old.model_copy(update={"models": {"plan": StepModel(headers={})}})
+    assert settings_diff(old, new) == "model.plan.headers: – → {}"

@@ -22,8 +22,8 @@ from autoresearch.records import (
     Caps,
     Digest,
     Frozen,
+    ModelChoice,
     Price,
-    Settings,
     Spend,
     Tokens,
     Usage,
@@ -51,17 +51,17 @@ class Purse:
     def __init__(
         self,
         *,
-        settings: Settings,
-        spec: str,
+        budget: Budget,
+        model: ModelChoice,
         step: str,
         cycle: int,
         history: Sequence[Entry],
         note: Callable[[str, bytes], None],
         noted: Callable[[str], bytes | None],
     ) -> None:
-        self._budget: Budget = settings.budget
-        self._price: Price | None = price_of(spec, settings)
-        self._spec = spec
+        self._budget = budget
+        self._price: Price | None = price_of(model)
+        self._use = model.use
         self._step = step
         self._note = note
         self._pending = pending(history, noted) or Pending(after=history[-1].digest, spent=Spend())
@@ -82,7 +82,7 @@ class Purse:
         return self._pending.spent
 
     def reserve(self, input_tokens: int) -> float:
-        refuse_unknown_price(self._budget, self._price, self._spec)
+        refuse_unknown_price(self._budget, self._price, self._use)
         most = Usage(input_tokens=input_tokens, output_tokens=self.call.output_tokens)
         # A server may write all of the input to its cache, which costs more than reading it.
         dearest = Usage(cache_creation_input_tokens=input_tokens, output_tokens=self.call.output_tokens)
@@ -147,12 +147,13 @@ class Purse:
                 )
 
 
-def refuse_unknown_price(budget: Budget, price: Price | None, spec: str) -> None:
+def refuse_unknown_price(budget: Budget, price: Price | None, use: str) -> None:
     """A cap in money cannot be kept for a model without a price. Raises InvalidInput saying what to add."""
     if price is None and (budget.project.usd, budget.cycle.usd) != ("none", "none"):
         raise InvalidInput(
-            f"the budget is in USD and the price of {spec} is not known; nothing was sent\n"
-            f'add to autoresearch.toml, in USD per million tokens:\n[model_options."{spec}".price]\n'
+            f"the budget is in USD and the price of {use} is not known; nothing was sent\n"
+            "add to autoresearch.toml, in USD per million tokens, or below the step's own table, e.g."
+            " [model.critique.price]:\n[model.price]\n"
             'input = "…"\ncached = "…"\nwritten = "…"\noutput = "…"'
         )
 

@@ -4,33 +4,37 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from autoresearch.errors import InvalidInput
-from autoresearch.records import RegisteredReviewer, Settings, first_problem
+from autoresearch.records import ModelChoice, RegisteredReviewer, Settings, first_problem
 
 _COMMENTS = {
-    "model": "who writes the steps: none (they read proposal.md), anthropic:<model>, or command:<program>",
-    "base_url": "a server of the same protocol, e.g. http://127.0.0.1:8000; empty for the provider's own",
     "isolation": "what stands between the experiment's code and this machine: docker, gvisor, or bubblewrap (weaker)",
     "max_attempts": "attempts per cycle; at the bound `run` stops",
     "max_cycles": "cycles per project",
     "artifact_limit_mb": "larger outputs stay in .git/autoresearch/artifacts, by digest",
-    "models": 'another model for one step, by the step\'s name, e.g. critique = "anthropic:…"',
-    "model_options": 'how one model is asked: [model_options."anthropic:…"] with base_url, headers, effort, '
-    "thinking, price, environment; see docs/models.md",
+    "model": "who writes the steps: none (they read proposal.md), anthropic:<model>, or command:<program>;\n"
+    "# how they are asked, and what is different for one step, e.g. in [model.critique]: docs/models.md",
     "budget": 'what models may take; a number or "none". Reserved before each call; at the bound `run` stops',
     "reviewers": "whose signature decisions need: autoresearch reviewer add; empty: decisions are unsigned",
 }
 
 
-def parse_settings(text: str, source: str = "autoresearch.toml") -> Settings:
-    """Raises InvalidInput naming the key, and the nearest known one."""
+def parse_settings(
+    text: str, source: str = "autoresearch.toml", steps: Mapping[str, bool] | None = None
+) -> Settings:
+    """Raises InvalidInput naming the key, and the nearest known one.
+
+    `steps`: those of the workflow, and whether a model can write them; None: any are taken.
+    """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{source}: not TOML: {error}") from error
+    data = _with_models(data, source)
     for key in data:
         if key == "notify_command":
             raise InvalidInput(
@@ -42,15 +46,57 @@ def parse_settings(text: str, source: str = "autoresearch.toml") -> Settings:
             raise InvalidInput(
                 f"{source}: unknown setting {key}" + (f"; did you mean {near[0]}?" if near else "")
             )
+    for name in data["models"] if steps is not None else ():
+        _require_step(name, steps or {}, f"{source}{_line_of(name, text)}")
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        raise InvalidInput(f"{source}: {first_problem(error)}") from error
+        raise InvalidInput(f"{source}: {_as_written(first_problem(error))}") from error
+
+
+def _with_models(data: dict[str, Any], source: str) -> dict[str, Any]:
+    """A table below `[model]` that is none of its settings is a step's."""
+    if "models" in data:
+        raise InvalidInput(f"{source}: unknown setting models; a step's model is the table [model.STEP]")
+    table = data.get("model", {})
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{source}: model is a table; write\n[model]\nuse = {_toml(table)}")
+    steps = {
+        name: value
+        for name, value in table.items()
+        if isinstance(value, dict) and name not in ModelChoice.model_fields
+    }
+    default = {name: value for name, value in table.items() if name not in steps}
+    return {**data, "model": default, "models": steps}
+
+
+def _require_step(name: str, steps: Mapping[str, bool], where: str) -> None:
+    if steps.get(name):
+        return
+    asked = [step for step, by_model in steps.items() if by_model]
+    known = f"steps that ask a model are: {', '.join(asked)}"
+    if name in steps:
+        raise InvalidInput(f"{where}: the step {name} applies rules and asks no model; {known}")
+    near = difflib.get_close_matches(name, asked, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise InvalidInput(f"{where}: [model.{name}] is no step of this project's workflow{hint}; {known}")
+
+
+def _line_of(step: str, text: str) -> str:
+    """` line 7` of the first table of a step, or nothing where it is written some other way."""
+    header = re.compile(rf"""\s*\[\s*model\s*\.\s*["']?{re.escape(step)}["']?\s*[.\]]""")
+    numbers = (number for number, line in enumerate(text.splitlines(), 1) if header.match(line))
+    return next((f" line {number}" for number in numbers), "")
+
+
+def _as_written(problem: str) -> str:
+    """Settings of a step stand below `[model]` in the file."""
+    return re.sub(r"^models\.", "model.", problem)
 
 
 def render_settings(settings: Settings) -> str:
     """TOML with a comment a setting; `parse_settings` reads it back equal."""
-    values = settings.model_dump(mode="json", exclude_none=True)
+    values = _values(settings)
     lines = ["# Settings of this project. A change takes effect when you confirm it at `autoresearch run`."]
     for key, comment in _COMMENTS.items():
         value = values[key]
@@ -86,9 +132,18 @@ def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
+def _values(settings: Settings) -> dict[str, Any]:
+    """As they stand in the file."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    # What is empty says nothing, but a step may empty what the default fills.
+    default = {name: value for name, value in values["model"].items() if value not in ("", {}, [])}
+    steps = values.pop("models")
+    return {**values, "model": {**default, **steps}}
+
+
 def settings_diff(old: Settings, new: Settings) -> str:
     """Changed settings, a line each: `max_attempts: 8 → 12`."""
-    before, after = _flat("", old.model_dump(mode="json")), _flat("", new.model_dump(mode="json"))
+    before, after = _flat("", _values(old)), _flat("", _values(new))
     lines = [
         f"{key}: {_toml(before[key]) if key in before else '–'} → {_toml(after[key]) if key in after else '–'}"
         for key in {**before, **after}
@@ -114,13 +169,15 @@ def _flat(prefix: str, values: Mapping[str, object]) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in values.items():
         name = f"{prefix}{_key(key)}"
-        found |= _flat(f"{name}.", value) if isinstance(value, Mapping) else {name: value}
+        found |= _flat(f"{name}.", value) if isinstance(value, Mapping) and value else {name: value}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{}"  # one that holds anything is a table of its own
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, str):

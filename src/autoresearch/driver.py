@@ -4,7 +4,7 @@ The lock is held while machines work and not while a person reads; a decision co
 only if the ledger is still where it was when the gate opened.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -68,7 +68,7 @@ from autoresearch.signed import require_signed_settings
 from autoresearch.steps.experiment import needs_of
 from autoresearch.steps.situation import Situation
 from autoresearch.tries import Sign, TryRoom
-from autoresearch.workflow import Workflow
+from autoresearch.workflow import END, Workflow
 
 Standing = Literal["accepted", "rejected", "terminated"]
 
@@ -149,12 +149,16 @@ class Driver:
     clock: Clock
     entropy: Entropy
     sleep: Sleep
+    require_models: Callable[[Settings, Collection[str]], None]
+    """Raises BackEndMissing or InvalidInput if a model that one of these steps will ask cannot be asked."""
 
     def run(self) -> Ending:
         """Go on until the end, a gate that stays open, or an error. Raises Pending, Rejected, …"""
         while True:
             with self.lock():
                 self._take_in_settings()
+                history = self.ledger.entries()
+                self.require_models(settings_in_force(history), steps_left(self.workflow, history))
                 try:
                     stop = self._walk()
                 except NewProposalNeeded as needed:
@@ -367,6 +371,23 @@ class Driver:
 
 def _overtaken() -> Stale:
     return Stale("somebody else decided meanwhile; look with: autoresearch log")
+
+
+def steps_left(workflow: Workflow, history: Sequence[Entry]) -> set[str]:
+    """Steps that may still run, ways back included; none once the project has ended."""
+    # A new proposal or new settings do not say where the walk stands.
+    last = next((e.record for e in reversed(history) if e.record.kind not in ("proposal", "config")), None)
+    if last is None or current_cycle(history) > last.cycle:
+        return workflow.from_step(workflow.start)
+    if isinstance(last.body, Approval | Acceptance):
+        following = [workflow.steps[last.step].successors()[last.body.decision]]
+        if last.body.decision == "follow-up":
+            following.append(workflow.start)
+    elif last.kind == "run":
+        following = [last.step]
+    else:
+        following = list(workflow.steps[last.step].successors().values())
+    return {step for name in following if name != END for step in workflow.from_step(name)}
 
 
 def current_cycle(entries: Sequence[Entry]) -> int:

@@ -6,24 +6,22 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
-from autoresearch.records import Price, Settings, Usage, add_costs
+from autoresearch.records import ModelChoice, Price, Usage, add_costs
 
 _DATED = re.compile(r"-20\d{6}$")
 """A snapshot of a model costs what the model does."""
 _PER = Decimal(1_000_000)
 
 
-def price_of(spec: str, settings: Settings) -> Price | None:
-    """The price of what stands in `model` or `models`: the settings', else the one that ships.
+def price_of(choice: ModelChoice) -> Price | None:
+    """The settings' own, else the one that ships.
 
     A price that ships is the provider's own: it says nothing of another server.
     """
-    options = settings.model_options.get(spec)
-    if options is not None and options.price is not None:
-        return options.price
-    provider, _, model = spec.partition(":")
-    elsewhere = settings.base_url or (options.base_url if options else "")
-    if provider != "anthropic" or elsewhere:
+    if choice.price is not None:
+        return choice.price
+    provider, _, model = choice.use.partition(":")
+    if provider != "anthropic" or choice.base_url:
         return None
     return _shipped().get(_DATED.sub("", model))
 

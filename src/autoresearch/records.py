@@ -334,21 +334,50 @@ class Price(Frozen):
     output: Usd
 
 
-class ModelOptions(Frozen):
-    """How one model is asked."""
+Headers = dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], Line]
+Effort = Literal["", "low", "medium", "high", "xhigh", "max"]
+Thinking = Literal["", "adaptive", "disabled"]
+Variables = list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]]
 
+
+class ModelChoice(Frozen):
+    """Who writes a step, and how they are asked."""
+
+    use: Line = "none"
+    """`none`, `anthropic:<model>` or `command:<program and arguments>`."""
     base_url: BaseUrl = ""
-    """Another server than `Settings.base_url`."""
-    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], Line] = {}
+    """A server of the same protocol; empty for the provider's own."""
+    headers: Headers = {}
     """Sent with every request, e.g. a gateway's. `$NAME` stands for an environment variable: no secret
     belongs into a file that is committed."""
-    effort: Literal["", "low", "medium", "high", "xhigh", "max"] = ""
+    effort: Effort = ""
     """Empty: the server's own."""
-    thinking: Literal["", "adaptive", "disabled"] = ""
+    thinking: Thinking = ""
     price: Price | None = None
     """Instead of the price that ships with the package."""
-    environment: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]] = []
+    environment: Variables = []
     """`command:` only: variables the command is given beyond the ordinary ones, e.g. the name of its key."""
+
+
+class StepModel(Frozen):
+    """What is different for one step. None: as for every step."""
+
+    use: Line | None = None
+    base_url: BaseUrl | None = None
+    headers: Headers | None = None
+    effort: Effort | None = None
+    thinking: Thinking | None = None
+    price: Price | None = None
+    environment: Variables | None = None
+
+    def over(self, default: ModelChoice) -> ModelChoice:
+        """A price belongs to its model and headers to their server: neither goes over to another."""
+        own = {name: value for name in StepModel.model_fields if (value := getattr(self, name)) is not None}
+        if own.get("use", default.use) != default.use:
+            own = {"price": None, **own}
+        if own.get("base_url", default.base_url) != default.base_url:
+            own = {"headers": {}, **own}
+        return default.model_copy(update=own)
 
 
 class Caps(Frozen):
@@ -379,14 +408,10 @@ class Budget(Frozen):
 class Settings(Frozen):
     """What stands in `autoresearch.toml`, validated. No secrets, ever."""
 
-    model: Line = "none"
-    """`none`, `anthropic:<model>` or `command:<program and arguments>`; the default of every step."""
-    models: dict[Name, Line] = {}
-    """Per step, e.g. `critique = "anthropic:…"`."""
-    base_url: BaseUrl = ""
-    """A server of the same protocol; empty for the provider's own."""
-    model_options: dict[Line, ModelOptions] = {}
-    """By what stands in `model` or `models`."""
+    model: ModelChoice = ModelChoice()
+    """Of every step that has a prompt."""
+    models: dict[Name, StepModel] = {}
+    """By step; in the file each is a table below `[model]`."""
     budget: Budget = Budget()
     isolation: Literal["docker", "gvisor", "bubblewrap"] = "docker"
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
@@ -401,6 +426,13 @@ class Settings(Frozen):
     def _keys_differ(self) -> "Settings":
         require_unique([reviewer.key for reviewer in self.reviewers], "reviewers' keys")
         return self
+
+    def model_of(self, step: str, in_workflow: str | None = None) -> ModelChoice:
+        """The step's own table comes first, then what the workflow names, then the default."""
+        own = self.models.get(step, StepModel())
+        if own.use is None and in_workflow is not None:
+            own = own.model_copy(update={"use": in_workflow})
+        return own.over(self.model)
 
 
 class WorkflowRef(Frozen):

@@ -177,6 +177,7 @@ def replay(
         clock=RecordedClock(tape),
         entropy=RecordedEntropy(tape),
         sleep=lambda _: None,
+        require_models=lambda _settings, _steps: None,
     )
     _run_to_the_end(driver, tape)
     return tape.position
@@ -545,12 +546,12 @@ class Silent:
 
 def _ports(tape: Tape) -> Callable[[str, Step, Settings], StepPorts]:
     def ports_for(name: str, step: Step, settings: Settings) -> StepPorts:
-        spec = step.model or settings.models.get(name) or settings.model
-        model: Model | None = RecordedModel(tape) if step.prompt and spec != "none" else None
+        choice = settings.model_of(name, step.model)
+        model: Model | None = RecordedModel(tape) if step.prompt and choice.use != "none" else None
         first = tape.entries[0].commit
         return StepPorts(
             model=model,
-            model_spec=spec,
+            choice=choice,
             prompt=lambda path: tape.source.read(f"{WORKFLOW_DIR}/{path}", first).decode(),
             prompt_path=step.prompt,
             open_sandbox=lambda: RecordedSandbox(tape),

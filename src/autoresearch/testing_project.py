@@ -8,7 +8,7 @@ and resumed makes the very commits that an unbroken one makes.
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -246,7 +246,7 @@ def shifted(arm: str, seed: int, config: Mapping[str, Any]) -> dict[str, Any]:  
 
 
 ModelFor = Callable[[str], Model | None]
-"""The setting `model` of a step → the model; None: the step reads the proposal."""
+"""What a step's model is called in the settings → the model; None: the step reads the proposal."""
 
 
 def make_driver(
@@ -257,6 +257,7 @@ def make_driver(
     desk: TextDesk | None = None,
     signer: Signer | None = None,
     model_for: ModelFor = lambda _: None,
+    require_models: Callable[[Settings, Collection[str]], None] = lambda _settings, _steps: None,
 ) -> Driver:
     """The driver of `autoresearch run`, over doubles."""
     engine = sandbox or FakeSandbox(shifted)
@@ -265,10 +266,10 @@ def make_driver(
     workflow = parse_workflow(text)
 
     def ports_for(name: str, step: Step, settings: Settings) -> StepPorts:
-        spec = step.model or settings.models.get(name) or settings.model
+        choice = settings.model_of(name, step.model)
         return StepPorts(
-            model=model_for(spec) if step.prompt else None,
-            model_spec=spec,
+            model=model_for(choice.use) if step.prompt else None,
+            choice=choice,
             prompt=lambda path: ledger.read(f"{WORKFLOW_DIR}/{path}", first).decode(),
             prompt_path=step.prompt,
             open_sandbox=lambda: engine,
@@ -294,6 +295,7 @@ def make_driver(
         clock=STILL,
         entropy=LedgerEntropy(ledger),
         sleep=lambda _: None,
+        require_models=require_models,
     )
 
 

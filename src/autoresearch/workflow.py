@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from autoresearch.errors import InvalidInput
-from autoresearch.records import Frozen, Line, Name, first_problem
+from autoresearch.records import Frozen, Line, ModelChoice, Name, first_problem
 
 StepKind = Literal[
     "ideas", "critique", "plan", "prediction", "preflight", "approval",
@@ -59,7 +59,7 @@ class Step(Frozen):
     prompt: Annotated[str, Field(max_length=200, pattern=r"^prompts/[a-z0-9-]+\.md$")] | None = None
     """Relative to the workflow's directory; for the steps a model can write."""
     model: Line | None = None
-    """Overrides the project's model for this step."""
+    """Instead of the project's default; the project's own table for the step comes before it."""
     next: Name | dict[str, Name]
     """The step that follows, or one for each decision; `end` ends the cycle."""
 
@@ -97,6 +97,9 @@ class Workflow(Frozen):
     def _check_names(self) -> None:
         if END in self.steps:
             raise ValueError(f"{END!r} is where a cycle ends and cannot be a step")
+        for name in self.steps:
+            if name in ModelChoice.model_fields:  # [model.price] in the settings would be read as the price
+                raise ValueError(f"{name!r} is a setting of models and cannot be a step")
         known = [*self.steps, END]
         for origin, name in [("start", self.start), *self._edges()]:
             if name not in known:
@@ -168,6 +171,10 @@ class Workflow(Frozen):
                     seen.add(to)
                     paths.append([*path, to])
         return []
+
+    def from_step(self, name: str) -> set[str]:
+        """The step and every one that can follow it in this cycle."""
+        return {step for step in self.steps if self._path([name], step)}
 
     def only(self, kind: StepKind) -> str:
         """The name of the one step of a kind in `ONCE`."""

@@ -74,7 +74,7 @@ def test_another_model_leaves_what_is_on_record(project, story):
     with pytest.raises(Pending):
         drive(project, [], model_for=model_for)
     with pytest.raises(Pending):
-        drive(project, [], desk=change(project, model="anthropic:mute"), model_for=model_for)
+        drive(project, [], desk=change(project, model={"use": "anthropic:mute"}), model_for=model_for)
     assert story(project)[1:] == [
         "ideas 1.1", "critique 1.1", "plan 1.1", "prediction 1.1", "preflight 1.1", "config 1.1",
     ]  # fmt: skip
@@ -84,15 +84,15 @@ def test_another_model_leaves_what_is_on_record(project, story):
 
 def test_back_to_no_model_leaves_what_is_on_record_too(project, story, texts):
     with pytest.raises(ModelFailed):
-        drive(project, [], desk=change(project, model="anthropic:mute"), model_for=model_for)
+        drive(project, [], desk=change(project, model={"use": "anthropic:mute"}), model_for=model_for)
     with pytest.raises(Pending):
-        drive(project, [], desk=change(project, model="none"), model_for=model_for)
+        drive(project, [], desk=change(project, model={"use": "none"}), model_for=model_for)
     drive(
         project, [("reject", "no"), "approve", "accept"], desk=TextDesk(project, [texts.other_plan]),
         model_for=model_for,
     )  # fmt: skip
     before = story(project)
-    drive(project, [], desk=change(project, model="anthropic:mute"), model_for=model_for)
+    drive(project, [], desk=change(project, model={"use": "anthropic:mute"}), model_for=model_for)
     assert story(project) == [*before, "config 1.2"]
 
 
@@ -130,10 +130,10 @@ def test_settings_changed_after_the_result_leave_no_container(project):
     ("settings", "fixed"),
     [
         ({}, False),
-        ({"model": "anthropic:a"}, True),
-        ({"models": {"critique": "anthropic:a"}}, False),
-        ({"model": "anthropic:a", "models": {"plan": "none"}}, False),
-        ({"model": "anthropic:a", "models": {"critique": "none"}}, True),
+        ({"model": {"use": "anthropic:a"}}, True),
+        ({"models": {"critique": {"use": "anthropic:a"}}}, False),
+        ({"model": {"use": "anthropic:a"}, "models": {"plan": {"use": "none"}}}, False),
+        ({"model": {"use": "anthropic:a"}, "models": {"critique": {"use": "none"}}}, True),
     ],
 )
 def test_the_proposal_is_fixed_only_if_no_step_can_ask_for_another(tmp_path, texts, settings, fixed):
@@ -147,9 +147,9 @@ def test_the_proposal_is_fixed_only_if_no_step_can_ask_for_another(tmp_path, tex
 def test_no_credential_is_needed_to_pass_what_is_on_record(tmp_path, texts, monkeypatch):
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    ledger = make_project(tmp_path / "keyless", texts.whole, settings=Settings(model="anthropic:a"))
+    ledger = make_project(tmp_path / "keyless", texts.whole, settings=Settings(model={"use": "anthropic:a"}))
     step = project_workflow(ledger).steps["ideate"]
-    model = model_for_step("ideate", step, Settings(model="anthropic:a"))
+    model = model_for_step("ideate", step, Settings(model={"use": "anthropic:a"}))
     assert model is not None
     with pytest.raises(BackEndMissing, match="ANTHROPIC_API_KEY"):
         model.ask(Request("ideate", "system", "prompt", Settings), account=None)
@@ -250,3 +250,24 @@ def test_another_image_after_the_result_costs_the_recheck_and_not_the_project(pr
     assert verify(project).sound
     (tmp_path / "again").mkdir()
     assert make_again(project, tmp_path / "again") == len(project.entries())
+
+
+def test_models_that_may_still_be_asked_are_looked_for_before_a_step_runs(project):
+    seen = []
+
+    def look(settings, steps):
+        seen.append(set(steps))
+
+    def refuse(settings, steps):
+        raise BackEndMissing("no key")
+
+    with pytest.raises(BackEndMissing, match="no key"):
+        drive(project, [], require_models=refuse)
+    assert len(project.entries()) == 1, "nothing was started"
+    drive(project, ["approve", "accept"], require_models=look)
+    everything = set(project_workflow(project).steps)
+    assert seen == [everything, everything, {"writeup"}], (
+        "a crash leads back to the plan, a rejection to the start"
+    )
+    drive(project, [], require_models=look)
+    assert seen[3:] == [set()], "who reads a finished project needs no key"

@@ -15,7 +15,7 @@ from autoresearch.adapters.anthropic_model import AnthropicModel
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.errors import Pending
 from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE, vouched_files
-from autoresearch.records import Config, Proposal, Record, Settings, digest_of
+from autoresearch.records import Config, ModelChoice, Proposal, Record, Settings, digest_of
 from autoresearch.replay import own_commits, own_files, replay
 from autoresearch.testing import FixedClock
 from autoresearch.testing_http import ScriptedMessagesServer
@@ -56,7 +56,7 @@ def finished(tmp_path_factory):
     ledger = make_project(
         tmp_path_factory.mktemp("finished") / "project",
         TEXT,
-        settings=Settings(models={"critique": "anthropic:scripted"}),
+        settings=Settings(models={"critique": {"use": "anthropic:scripted"}}),
     )
     desk = TextDesk(ledger, [CHANGED])
     with ScriptedMessagesServer(lambda _: CRITIQUE) as server:
@@ -66,7 +66,7 @@ def finished(tmp_path_factory):
                 return None
             return AnthropicModel(
                 "scripted",
-                base_url=server.base_url,
+                options=ModelChoice(base_url=server.base_url),
                 environ={"ANTHROPIC_API_KEY": "k"},
                 clock=STILL,
                 sleep=lambda _: None,
@@ -76,7 +76,7 @@ def finished(tmp_path_factory):
         with pytest.raises(Pending):
             drive(ledger, [("reject", "vague")], desk=desk, model_for=model_for)
         add_note(ledger.root, "a thought\n")
-        desk.changed = Settings(models={"critique": "anthropic:scripted"}, max_attempts=5)
+        desk.changed = Settings(models={"critique": {"use": "anthropic:scripted"}}, max_attempts=5)
         drive(ledger, ["approve", "accept"], desk=desk, model_for=model_for)
     ledger.close()
     return ledger.root

@@ -9,7 +9,7 @@ import pytest
 from autoresearch.adapters.anthropic_model import AnthropicModel, WireLimits, no_progress
 from autoresearch.budget import Purse
 from autoresearch.ports import Exchange, Request
-from autoresearch.records import ModelOptions, Settings
+from autoresearch.records import ModelChoice, Settings, StepModel
 from autoresearch.replies import ReportReply
 from autoresearch.testing import CONFORMANCE_FILES, FAKE_ISOLATION, approved_job, entry_of
 
@@ -232,9 +232,9 @@ class Journal:
     def __init__(self) -> None:
         self.notes: dict[str, bytes] = {}
 
-    def purse(self, settings: Settings, spec: str = "anthropic:test-model", history=None) -> Purse:
+    def purse(self, settings: Settings, use: str = "anthropic:test-model", history=None) -> Purse:
         return Purse(
-            settings=settings, spec=spec, step="writeup", cycle=1, history=history or [PROJECT],
+            budget=settings.budget, model=StepModel(use=use).over(settings.model), step="writeup", cycle=1, history=history or [PROJECT],
             note=self.notes.__setitem__, noted=self.notes.get,
         )  # fmt: skip
 
@@ -266,25 +266,27 @@ def make_model(slept, journal):
         clock_step: float = 0.0,
         total_seconds: int = 1200,
         max_tokens: int = 16_000,
-        options: ModelOptions | None = None,
+        options: ModelChoice | None = None,
         environ: dict[str, str] | None = None,
         budget: dict[str, Any] | None = None,
         on_progress=no_progress,
         tries: int = 3,
         **limits: Any,
     ) -> Asked:
+        chosen = options or ModelChoice()
+        if not chosen.base_url:
+            chosen = chosen.model_copy(update={"base_url": base_url})
         model = AnthropicModel(
             "test-model",
-            base_url=base_url,
             environ=({"ANTHROPIC_API_KEY": key} if key is not None else {}) | (environ or {}),
             clock=SteppingClock(clock_step),
             sleep=slept.append,
             jitter=lambda: 0.5,
-            options=options,
+            options=chosen,
             limits=WireLimits(tries=tries, **limits),
             on_progress=on_progress,
         )
         call = {"seconds": total_seconds, "output_tokens": max_tokens}
-        return Asked(model, journal, Settings(base_url=base_url, budget={"call": call} | (budget or {})))
+        return Asked(model, journal, Settings(budget={"call": call} | (budget or {})))
 
     return make

@@ -7,18 +7,18 @@ import pytest
 from autoresearch.budget import SPENDING, pending, spent_in
 from autoresearch.errors import BudgetSpent, InvalidInput, LedgerError, ModelFailed, exit_code
 from autoresearch.prices import cost_of, price_of
-from autoresearch.records import MadeBy, ModelOptions, Price, Settings, Spend, Tokens, Usage, file_ref
+from autoresearch.records import MadeBy, ModelChoice, Price, Settings, Spend, Tokens, Usage, file_ref
 from autoresearch.testing import entry_of
 from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, error_reply
 
-SPEC = "anthropic:test-model"
+USE = "anthropic:test-model"
 PRICE = Price(input="3", cached="0.3", written="3.75", output="15")
-PRICED = {SPEC: ModelOptions(price=PRICE)}
+PRICED = ModelChoice(use=USE, price=PRICE)
 
 
 def settings(scope="project", call=None, **caps):
     budget = {"project": {}, "cycle": {}, "call": {"output_tokens": 100, "seconds": 60} | (call or {})}
-    return Settings(budget=budget | {scope: caps}, model_options=PRICED)
+    return Settings(budget=budget | {scope: caps}, model=PRICED)
 
 
 def by_a_model(entry, **spent):
@@ -41,13 +41,13 @@ def test_a_cost_is_exact():
 
 
 def test_a_shipped_price_is_the_providers_own():
-    here = Settings(model="anthropic:claude-opus-5-5")
-    assert price_of("anthropic:claude-opus-5-5", here).output == "20"
-    assert price_of("anthropic:claude-opus-4-5-20251101", here).input == "5"
-    assert price_of("anthropic:claude-opus-9", here) is None
-    assert price_of("command:claude-opus-5-5", here) is None
-    assert price_of("anthropic:claude-opus-5-5", Settings(base_url="http://127.0.0.1:1")) is None
-    assert price_of(SPEC, settings()) == PRICE
+    assert price_of(ModelChoice(use="anthropic:claude-opus-5-5")).output == "20"
+    assert price_of(ModelChoice(use="anthropic:claude-opus-4-5-20251101")).input == "5"
+    assert price_of(ModelChoice(use="anthropic:claude-opus-9")) is None
+    assert price_of(ModelChoice(use="command:claude-opus-5-5")) is None
+    elsewhere = ModelChoice(use="anthropic:claude-opus-5-5", base_url="http://127.0.0.1:1")
+    assert price_of(elsewhere) is None
+    assert price_of(PRICED) == PRICE
 
 
 def test_costs_add_up_and_an_unknown_one_stays_so():
@@ -59,7 +59,7 @@ def test_costs_add_up_and_an_unknown_one_stays_so():
 @pytest.mark.parametrize("scope", ["project", "cycle"])
 def test_a_cap_in_usd_needs_a_price(journal, scope):
     with pytest.raises(
-        InvalidInput, match=r'the price of anthropic:other is not known(.|\n)*"anthropic:other"\.price'
+        InvalidInput, match=r"the price of anthropic:other is not known(.|\n)*\[model\.price\]"
     ):
         journal.purse(settings(scope, usd="5"), "anthropic:other").reserve(10)
     assert journal.notes == {}

@@ -14,7 +14,7 @@ from autoresearch.cli.system import SystemClock
 from autoresearch.errors import BackEndMissing, BudgetSpent, InvalidInput, ModelFailed, exit_code
 from autoresearch.exchanges import RecordedExchange, reparse
 from autoresearch.ports import Request
-from autoresearch.records import ModelOptions, Settings
+from autoresearch.records import ModelChoice, Settings
 from autoresearch.replies import ReportReply
 
 GOOD = '{"title":"T","abstract":"A","discussion":"D","limitations":["L"]}'
@@ -42,7 +42,7 @@ def asked(journal):
     def ask(line, *, seconds=20, options=None, environ=None, limits=None, project=None):
         settings = Settings(budget={"call": {"seconds": seconds}, "project": project or {}})
         model = CommandModel(
-            str(line), options=options or ModelOptions(), environ={"PATH": os.environ["PATH"], **(environ or {})},
+            str(line), options=options or ModelChoice(), environ={"PATH": os.environ["PATH"], **(environ or {})},
             clock=SystemClock(), limits=limits,
         )  # fmt: skip
         return model.ask(ASK, journal.purse(settings, "command:x"))
@@ -145,7 +145,7 @@ def test_it_is_given_no_key_but_the_one_that_is_named(program, asked, tmp_path):
     environ = {
         "HOME": str(tmp_path), "ANTHROPIC_API_KEY": SECRET, "OTHER_KEY": SECRET + "x", "GIT_DIR": "/x", "SSH_AUTH_SOCK": "/y",
     }  # fmt: skip
-    told = asked(client, environ=environ, options=ModelOptions(environment=["OTHER_KEY"])).reply.abstract
+    told = asked(client, environ=environ, options=ModelChoice(environment=["OTHER_KEY"])).reply.abstract
     names, _, place = told.partition(" in ")
     assert {"HOME", "OTHER_KEY", "PATH", "TERM"} <= set(names.split())
     assert not {"ANTHROPIC_API_KEY", "GIT_DIR", "SSH_AUTH_SOCK"} & set(names.split())
@@ -156,13 +156,13 @@ def test_it_is_given_no_key_but_the_one_that_is_named(program, asked, tmp_path):
 def test_a_key_it_tells_is_not_recorded(program, asked):
     client = program(f"print({GOOD!r}.replace('A', os.environ['OTHER_KEY']))")
     with pytest.raises(ModelFailed, match="holds the API key itself") as caught:
-        asked(client, environ={"OTHER_KEY": SECRET}, options=ModelOptions(environment=["OTHER_KEY"]))
+        asked(client, environ={"OTHER_KEY": SECRET}, options=ModelChoice(environment=["OTHER_KEY"]))
     assert SECRET not in str(caught.value)
 
 
 def test_what_is_missing_is_exit_4_before_anything_runs(asked, program, journal):
     client = program(f"print({GOOD!r})")
-    for line, options in (("no-such-client-anywhere", None), (client, ModelOptions(environment=["NOT_SET"]))):
+    for line, options in (("no-such-client-anywhere", None), (client, ModelChoice(environment=["NOT_SET"]))):
         with pytest.raises(BackEndMissing) as caught:
             asked(line, options=options)
         assert exit_code(caught.value) == 4

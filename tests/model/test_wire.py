@@ -9,7 +9,7 @@ from autoresearch.errors import BackEndMissing, ModelFailed
 from autoresearch.message_stream import BrokenOff, NotAReply, assemble
 from autoresearch.ports import Collected
 from autoresearch.prompts import data_block, stable_and_rest
-from autoresearch.records import HostFacts, ModelOptions
+from autoresearch.records import HostFacts, ModelChoice
 from autoresearch.steps.workers import without_credentials
 from autoresearch.testing_http import (
     ScriptedMessagesServer,
@@ -68,7 +68,7 @@ def test_what_steps_share_is_marked_for_the_cache(make_model, journal):
 
 def body_with(make_model, journal, *script, **options):
     with ScriptedMessagesServer([*script, json.loads(GOOD)]) as server:
-        make_model(server.base_url, options=ModelOptions(**options)).ask(journal.request)
+        make_model(server.base_url, options=ModelChoice(**options)).ask(journal.request)
     return server.requests[-1]
 
 
@@ -97,7 +97,7 @@ def test_a_gateways_headers_come_from_the_environment(make_model, journal, https
         json.dumps({"type": "message", "model": "m", "content": [{"type": "text", "text": GOOD}]}),
         content_type="application/json",
     )
-    options = ModelOptions(
+    options = ModelChoice(
         base_url=httpserver.url_for(""), headers={"x-api-key": "$GATE_KEY", "anthropic-version": "2023-06-01"}
     )
     secret = "gate-0123456789-canary"
@@ -111,7 +111,7 @@ def test_a_gateways_headers_come_from_the_environment(make_model, journal, https
 
 
 def test_a_header_that_is_not_set_is_exit_4(make_model, journal):
-    model = make_model("http://127.0.0.1:9", options=ModelOptions(headers={"x-api-key": "$GATE_KEY"}))
+    model = make_model("http://127.0.0.1:9", options=ModelChoice(headers={"x-api-key": "$GATE_KEY"}))
     with pytest.raises(BackEndMissing, match="GATE_KEY, which is not set"):
         model.ask(journal.request)
 

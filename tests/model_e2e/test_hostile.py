@@ -14,7 +14,7 @@ from autoresearch.adapters.anthropic_model import AnthropicModel, WireLimits
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.system import SystemClock
 from autoresearch.errors import ModelFailed, Pending
-from autoresearch.records import Settings
+from autoresearch.records import ModelChoice, Settings
 from autoresearch.testing import FakeSandbox
 from autoresearch.testing_http import (
     ScriptedMessagesServer,
@@ -238,7 +238,7 @@ class Script:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    settings = Settings(model="anthropic:scripted", budget={"call": {"seconds": CALL_SECONDS}})
+    settings = Settings(model={"use": "anthropic:scripted"}, budget={"call": {"seconds": CALL_SECONDS}})
     ledger = make_project(
         tmp_path_factory.mktemp("hostile") / "p", (DATA / "free_form.md").read_text(), settings=settings
     )
@@ -263,7 +263,7 @@ class FastClock(SystemClock):
 def go_on(ledger, server, clock=None, read_seconds=60.0):
     def model_for(_spec):
         return AnthropicModel(
-            "scripted", base_url=server.base_url, environ={"ANTHROPIC_API_KEY": "k"}, clock=clock or SystemClock(),
+            "scripted", options=ModelChoice(base_url=server.base_url), environ={"ANTHROPIC_API_KEY": "k"}, clock=clock or SystemClock(),
             sleep=lambda _: None, jitter=lambda: 0.5,
             limits=WireLimits(tries=2, read_seconds=read_seconds, reply_bytes=2_000_000),
         )  # fmt: skip

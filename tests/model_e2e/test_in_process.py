@@ -17,7 +17,7 @@ from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.wiring import shared_model
 from autoresearch.errors import BudgetSpent, InvalidInput, ModelFailed, Pending
 from autoresearch.proposal import parse_proposal
-from autoresearch.records import ModelOptions, Price, Settings
+from autoresearch.records import ModelChoice, Price, Settings
 from autoresearch.reporting.status_page import status
 from autoresearch.testing import FakeSandbox
 from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, prompt_of
@@ -51,7 +51,7 @@ class Study:
 
     def __init__(self, root, server):
         self.server = server
-        self.ledger = make_project(root, FREE_FORM, settings=Settings(model="anthropic:scripted"))
+        self.ledger = make_project(root, FREE_FORM, settings=Settings(model={"use": "anthropic:scripted"}))
 
     def go(self, decisions, ledger=None, **doubles):
         doubles = {"sandbox": FakeSandbox(trial), "model_for": self.model_for} | doubles
@@ -61,7 +61,7 @@ class Study:
         assert spec == "anthropic:scripted"
         return AnthropicModel(
             "scripted",
-            base_url=self.server.base_url,
+            options=ModelChoice(base_url=self.server.base_url),
             environ={"ANTHROPIC_API_KEY": "k"},
             clock=STILL,
             sleep=lambda _: None,
@@ -270,16 +270,20 @@ def test_two_models_are_none(study):
 
 def test_start_and_settings_say_who_judges_whom():
     workflow = parse_workflow((assets.workflows() / "standard/workflow.yaml").read_text())
-    assert "one model, anthropic:a" in shared_model(workflow, Settings(model="anthropic:a"))
-    assert shared_model(workflow, Settings(model="anthropic:a", models={"critique": "anthropic:b"})) == ""
+    assert "one model, anthropic:a" in shared_model(workflow, Settings(model={"use": "anthropic:a"}))
+    assert (
+        shared_model(
+            workflow, Settings(model={"use": "anthropic:a"}, models={"critique": {"use": "anthropic:b"}})
+        )
+        == ""
+    )
     assert shared_model(workflow, Settings()) == ""
 
 
 def test_the_cost_and_its_cap_are_at_the_gate_and_in_status(tmp_path):
     price = Price(input="3", cached="0.3", written="3.75", output="15")
     settings = Settings(
-        model="anthropic:scripted",
-        model_options={"anthropic:scripted": ModelOptions(price=price)},
+        model=ModelChoice(use="anthropic:scripted", price=price),
         budget={"project": {"usd": "5"}},
     )
     ledger = make_project(tmp_path / "priced", FREE_FORM, settings=settings)
@@ -299,7 +303,7 @@ def test_the_cost_and_its_cap_are_at_the_gate_and_in_status(tmp_path):
 def test_a_cap_in_usd_without_a_price_refuses_to_start(study):
     course = study()
     desk = TextDesk(
-        course.ledger, changed=Settings(model="anthropic:scripted", budget={"project": {"usd": "5"}})
+        course.ledger, changed=Settings(model={"use": "anthropic:scripted"}, budget={"project": {"usd": "5"}})
     )
     with pytest.raises(InvalidInput, match="the price of anthropic:scripted is not known"):
         course.go([], desk=desk)
@@ -308,13 +312,13 @@ def test_a_cap_in_usd_without_a_price_refuses_to_start(study):
 
 def test_a_budget_that_is_spent_stops_and_raised_goes_on(study):
     course = study()
-    at_two = Settings(model="anthropic:scripted", budget={"project": {"calls": 2}})
+    at_two = Settings(model={"use": "anthropic:scripted"}, budget={"project": {"calls": 2}})
     with pytest.raises(BudgetSpent, match=r"budget\.project\.calls is 2"):
         course.go([], desk=TextDesk(course.ledger, changed=at_two))
     with pytest.raises(BudgetSpent):
         course.go([], desk=TextDesk(course.ledger, changed=at_two))
     assert len(course.server.requests) == 2
-    raised = Settings(model="anthropic:scripted", budget={"project": {"calls": 4}})
+    raised = Settings(model={"use": "anthropic:scripted"}, budget={"project": {"calls": 4}})
     with pytest.raises(Pending):
         course.go([], desk=TextDesk(course.ledger, changed=raised))
     assert [step for _, _, step in course.asked()] == ["ideate", "critique", "plan", "predict"]

@@ -104,7 +104,7 @@ class Tale:
         self.files: dict[tuple[str, str], bytes] = {}
         self.foreign, self.model, self.tier, self.formula = foreign, model, tier, formula
         self.reviewer = Reviewer(person=reviewer, is_person=is_person)
-        self.settings = Settings(model=model, **settings)
+        self.settings = Settings(model={"use": model}, **settings)
         self.demonstration, self.reading = demonstration, reading
         self.cycle = self.attempt = 1
         self.latest: dict[str, str] = {}

@@ -35,7 +35,7 @@ def done(new):
             "autoresearch run",
         ),
         (
-            lambda new: new(models={"ideate": MODEL}).to_gate().approve("reject", "No."),
+            lambda new: new(models={"ideate": {"use": MODEL}}).to_gate().approve("reject", "No."),
             "under way",
             "ideate",
             "autoresearch run",

@@ -31,7 +31,7 @@ from autoresearch.message_stream import (
 )
 from autoresearch.ports import Account, Clock, Exchange, Request, Sleep
 from autoresearch.prompts import stable_and_rest
-from autoresearch.records import ModelOptions, first_problem
+from autoresearch.records import ModelChoice, first_problem
 
 if TYPE_CHECKING:
     import anthropic
@@ -79,7 +79,7 @@ def no_progress(tokens: int, seconds: float) -> None:
 class AnthropicModel:
     """`ports.Model` for `anthropic:<model>`.
 
-    `base_url` empty: the provider's own; nothing else decides where the key goes.
+    `options.base_url` empty: the provider's own; nothing else decides where the key goes.
     `jitter` returns a number in [0, 1).
     """
 
@@ -87,18 +87,17 @@ class AnthropicModel:
         self,
         model: str,
         *,
-        base_url: str,
         environ: Mapping[str, str],
         clock: Clock,
         sleep: Sleep,
         jitter: Callable[[], float],
-        options: ModelOptions | None = None,
+        options: ModelChoice | None = None,
         limits: WireLimits | None = None,
         on_progress: Callable[[int, float], None] = no_progress,
     ) -> None:
         self._model = model
-        self._options = options or ModelOptions()
-        self._base_url = self._options.base_url or base_url or PROVIDER_URL
+        self._options = options or ModelChoice()
+        self._base_url = self._options.base_url or PROVIDER_URL
         self._environ = environ
         named = {name.lower() for name in self._options.headers}
         # A gateway that is given a credential of its own is not given the provider's as well.
@@ -130,7 +129,7 @@ class AnthropicModel:
             raise BackEndMissing(
                 f"no credential for anthropic:{self._model}: neither ANTHROPIC_API_KEY nor ANTHROPIC_AUTH_TOKEN"
                 " is set\nexport ANTHROPIC_API_KEY=… (any text for a local server that asks for none), or set"
-                ' model = "none" in autoresearch.toml'
+                ' use = "none" under [model] in autoresearch.toml'
             )
         if self._key is not None and not re.fullmatch(r"[\x21-\x7e]+", self._key):
             raise BackEndMissing(

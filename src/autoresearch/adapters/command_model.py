@@ -27,7 +27,7 @@ from autoresearch.asking import Answered, Repair, clean, converse
 from autoresearch.errors import BackEndMissing, InvalidInput, ModelFailed, ModelOutcome
 from autoresearch.exchanges import Call, MessageReply
 from autoresearch.ports import Account, Clock, Exchange, Request
-from autoresearch.records import ModelOptions, Usage
+from autoresearch.records import ModelChoice, Usage
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -63,7 +63,7 @@ class CommandModel:
         self,
         line: str,
         *,
-        options: ModelOptions,
+        options: ModelChoice,
         environ: Mapping[str, str],
         clock: Clock,
         limits: CommandLimits | None = None,
@@ -93,7 +93,7 @@ class CommandModel:
         missing = [name for name in self._wanted if not self._environ.get(name)]
         if missing:
             raise BackEndMissing(
-                f"{', '.join(missing)} is not set, and model_options of {self.name} says that it is needed\n"
+                f"{', '.join(missing)} is not set, and autoresearch.toml says in environment that {self.name} needs it\n"
                 f"export {missing[0]}=…"
             )
 

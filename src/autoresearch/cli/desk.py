@@ -5,7 +5,9 @@ import os
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.input_store import InputStore
 from autoresearch.adapters.terminal import TerminalReviewer
+from autoresearch.cli.output import say
 from autoresearch.cli.take_in import take_in
+from autoresearch.cli.wiring import project_workflow, shared_model
 from autoresearch.config import parse_settings, settings_diff
 from autoresearch.driver import Written
 from autoresearch.errors import InvalidInput, LedgerError
@@ -13,6 +15,7 @@ from autoresearch.layout import LOCK_FILE, NOTES_DIR, PROPOSAL_FILE, SETTINGS_FI
 from autoresearch.ports import ReviewPort
 from autoresearch.proposal import parse_proposal, read_proposal
 from autoresearch.records import Proposal, Settings
+from autoresearch.workflow import Workflow
 
 
 class WorkTreeDesk:
@@ -43,7 +46,7 @@ class WorkTreeDesk:
                 f"{SETTINGS_FILE} is missing; get it back with: git checkout -- {SETTINGS_FILE}"
             )
         try:
-            changed = parse_settings(data.decode())
+            changed = parse_settings(data.decode(), steps=self._steps())
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{SETTINGS_FILE} is not UTF-8: byte {error.start}") from error
         diff = settings_diff(in_force, changed)
@@ -52,7 +55,16 @@ class WorkTreeDesk:
         if not self._reviewer.confirm_settings(diff):
             self._declined = diff
             return None
+        warning = shared_model(self._workflow(), changed)
+        if warning:
+            say(warning)
         return changed, diff, data
+
+    def _workflow(self) -> Workflow:
+        return project_workflow(self._ledger)
+
+    def _steps(self) -> dict[str, bool]:
+        return {name: step.prompt is not None for name, step in self._workflow().steps.items()}
 
 
 def refuse_foreign_changes(ledger: GitLedger, *, by_model: bool) -> None:

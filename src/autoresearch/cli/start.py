@@ -24,6 +24,7 @@ from autoresearch.ports import Entropy
 from autoresearch.proposal import parse_proposal, read_proposal
 from autoresearch.records import (
     HUMAN,
+    ModelChoice,
     Person,
     Proposal,
     Record,
@@ -57,13 +58,13 @@ def start_project(
     """Everything is checked, then built aside, then moved into place. Returns the project's folder."""
     text = read_proposal(proposal)
     settings = _settings(choices)
-    if open_model(choices.model, settings) is None:
+    if open_model(settings.model) is None:
         parsed_title = parse_proposal(text, proposal.name).title
     else:
         parsed_title = _first_line(text)
     files = _workflow_files(choices.workflow)
     workflow = parse_workflow(files["workflow.yaml"].decode(), "workflow.yaml")
-    require_models(workflow, settings)  # nothing is made that could not go on
+    require_models(workflow, settings, workflow.steps)  # nothing is made that could not go on
     folder = folder.absolute()
     _refuse_place(folder)
     author = author or git_identity(Path.cwd())
@@ -94,9 +95,9 @@ def start_project(
 def _settings(choices: Choices) -> Settings:
     """Raises Usage naming the option that cannot be."""
     try:
-        return Settings(model=choices.model, base_url=choices.base_url)
+        return Settings(model=ModelChoice(use=choices.model, base_url=choices.base_url))
     except ValidationError as error:
-        option = str(error.errors()[0]["loc"][0]).replace("_", "-")
+        option = {"use": "model", "base_url": "base-url"}[str(error.errors()[0]["loc"][0])]
         raise Usage(f"--{option} cannot be used: {first_problem(error)}") from error
 
 

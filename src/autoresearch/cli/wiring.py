@@ -1,8 +1,8 @@
 """Put ports and adapters together for one project. Heavy libraries load only when a step needs them."""
 
 import os
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Collection
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from autoresearch.cli.system import SystemClock, SystemEntropy, jitter, sleep
 from autoresearch.errors import BackEndMissing, InvalidInput
 from autoresearch.layout import WORKFLOW_DIR
 from autoresearch.ports import JobState, Progress, ReviewPort, Sandbox
-from autoresearch.records import NO_TIER, ModelOptions, Proposal, ResourceLimits, Settings, Tier, body_as
+from autoresearch.records import NO_TIER, ModelChoice, Proposal, ResourceLimits, Settings, Tier, body_as
 from autoresearch.workflow import Step, Workflow, parse_workflow
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from autoresearch.driver import Driver
 
 CLOCK = SystemClock()
+AUTHORS = ("ideas", "plan", "conclusion")
+CRITICS = ("critique", "monitoring")
+"""Kinds of step whose work is to doubt the authors'."""
 READS_PROPOSAL = ("ideas", "plan", "conclusion")
 """Kinds of step that, with model none, may need a changed proposal.md (`nodes.CODE`)."""
 
@@ -63,7 +66,7 @@ def build_driver(
     def ports_for(name: str, step: Step, settings: Settings) -> StepPorts:
         return StepPorts(
             model=model_for(name, step, settings, progress),
-            model_spec=model_spec(name, step, settings),
+            choice=settings.model_of(name, step.model),
             prompt=lambda path: project_file(ledger, path),
             prompt_path=step.prompt,
             open_sandbox=open_sandbox,
@@ -89,6 +92,7 @@ def build_driver(
         clock=CLOCK,
         entropy=SystemEntropy(),
         sleep=sleep,
+        require_models=partial(require_models, workflow),
     )
 
 
@@ -98,28 +102,23 @@ def model_for(
     """The model that writes a step; None where the step reads the proposal or applies rules."""
     if step.prompt is None:
         return None
-    return open_model(model_spec(name, step, settings), settings, progress)
-
-
-def model_spec(name: str, step: Step, settings: Settings) -> str:
-    return step.model or settings.models.get(name) or settings.model
+    return open_model(settings.model_of(name, step.model), progress)
 
 
 def open_model(
-    spec: str, settings: Settings, progress: Progress | None = None
+    choice: ModelChoice, progress: Progress | None = None
 ) -> "AnthropicModel | CommandModel | None":
     """Raises InvalidInput for a model nobody knows. It asks for a credential when it is asked."""
-    provider, _, rest = spec.partition(":")
-    options = settings.model_options.get(spec, ModelOptions())
-    if spec == "none":
+    provider, _, rest = choice.use.partition(":")
+    if choice.use == "none":
         return None
     if provider == "command":
         from autoresearch.adapters.command_model import CommandModel
 
-        return CommandModel(rest, options=options, environ=os.environ, clock=CLOCK)
+        return CommandModel(rest, options=choice, environ=os.environ, clock=CLOCK)
     if provider != "anthropic" or not rest:
         raise InvalidInput(
-            f"unknown model {spec!r}; known are: none, anthropic:<model>, command:<program and arguments>"
+            f"unknown model {choice.use!r}; known are: none, anthropic:<model>, command:<program and arguments>"
         )
     from autoresearch.adapters.anthropic_model import AnthropicModel, no_progress
 
@@ -129,8 +128,7 @@ def open_model(
 
     return AnthropicModel(
         rest,
-        base_url=settings.base_url,
-        options=options,
+        options=choice,
         environ=os.environ,
         clock=CLOCK,
         sleep=sleep,
@@ -140,16 +138,22 @@ def open_model(
 
 
 def shared_model(workflow: Workflow, settings: Settings) -> str:
-    """The warning that author and critic are one model; empty if they are not."""
-    by_kind = {
-        step.kind: model_spec(name, step, settings) for name, step in workflow.steps.items() if step.prompt
-    }
-    author, critic = by_kind.get("ideas", "none"), by_kind.get("critique", "none")
-    if author == "none" or author != critic:
+    """The warning that an author's and a critic's step are one model's; empty if none are."""
+    asked = [
+        (name, step.kind, settings.model_of(name, step.model).use)
+        for name, step in workflow.steps.items()
+        if step.prompt
+    ]
+    authors = [(name, use) for name, kind, use in asked if kind in AUTHORS and use != "none"]
+    critics = [(name, use) for name, kind, use in asked if kind in CRITICS]
+    shared = [(author, critic, use) for critic, use in critics for author, by in authors if by == use]
+    if not shared:
         return ""
+    names = ", ".join(author for author, critic, _ in shared if critic == shared[0][1])
+    _, critic, use = shared[0]
     return (
-        f"author and critic are one model, {author}: it may miss what it missed before; another critic"
-        " is named in autoresearch.toml, as critique under [models]"
+        f"author ({names}) and critic ({critic}) are one model, {use}: it may miss what it missed before;"
+        f" another critic is named in autoresearch.toml, as use under [model.{critic}]"
     )
 
 
@@ -160,19 +164,20 @@ def sandbox_of(ledger: GitLedger) -> Callable[[], Sandbox]:
     return lambda: open_sandbox(settings_in_force(ledger.entries()).isolation, ledger.inputs_dir)
 
 
-def require_models(workflow: Workflow, settings: Settings) -> None:
-    """Every model that a step may ask can be asked, before anything starts: it is known, has its
-    credential and, under a budget in USD, its price. Raises BackEndMissing or InvalidInput.
+def require_models(workflow: Workflow, settings: Settings, steps: Collection[str]) -> None:
+    """Every model that one of these steps may ask can be asked, before anything starts: it is known, has
+    its credential and, under a budget in USD, its price. Raises BackEndMissing or InvalidInput.
     """
     from autoresearch.budget import refuse_unknown_price
     from autoresearch.prices import price_of
 
-    for name, step in workflow.steps.items():
+    for name in (name for name in workflow.steps if name in steps):
+        step = workflow.steps[name]
         model = model_for(name, step, settings)
         if model is not None:
             model.require_credential()
-            spec = model_spec(name, step, settings)
-            refuse_unknown_price(settings.budget, price_of(spec, settings), spec)
+            choice = settings.model_of(name, step.model)
+            refuse_unknown_price(settings.budget, price_of(choice), choice.use)
 
 
 @cache
@@ -232,7 +237,7 @@ def writes_by_model(ledger: GitLedger) -> bool:
     settings = settings_in_force(ledger.entries())
     steps = project_workflow(ledger).steps.items()
     readers = [(name, step) for name, step in steps if step.kind in READS_PROPOSAL]
-    return all(step.prompt and model_spec(name, step, settings) != "none" for name, step in readers)
+    return all(step.prompt and settings.model_of(name, step.model).use != "none" for name, step in readers)
 
 
 def first_proposal(ledger: GitLedger) -> Proposal:

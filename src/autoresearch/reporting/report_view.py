@@ -104,8 +104,7 @@ def _body(found: Found, body_type: type[B]) -> B | None:
 
 
 def _prose_by(history: Sequence[Entry]) -> Raw:
-    settings = settings_in_force(history)
-    model = settings.models.get("writeup", settings.model)
+    model = settings_in_force(history).model_of("writeup").use
     return Raw(f"*written by a model ({inline(model)}), checked by nobody*")
 
 
@@ -130,7 +129,7 @@ def _meta(history: Sequence[Entry], cycle: int, proposal: Proposal) -> str:
     entries = of_cycle(history, cycle)
     attempts = max(entry.record.attempt for entry in entries)
     first, last = day(entries[0].when), day(entries[-1].when)
-    model = settings_in_force(history).model
+    model = settings_in_force(history).model.use
     words = [
         f"Cycle {cycle}, {count(attempts, 'attempt')}",
         f"proposed by {proposal.author.name}",

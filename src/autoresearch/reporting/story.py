@@ -160,7 +160,7 @@ def _sent_back(entry: Entry, said: str, step: str, settings: Settings, *, edited
     if entry.record.attempt >= settings.max_attempts:
         used = f"{said}; all {count(settings.max_attempts, 'attempt')} of the cycle are used"
         return Standing("stopped", used, f"raise max_attempts in autoresearch.toml, then: {RUN}")
-    if edited or settings.models.get(step, settings.model) != "none":
+    if edited or settings.model_of(step).use != "none":
         return Standing("under way", f"{said}; the next step is {step}", RUN)
     return Standing("author needed", f"{said}; waits for its author", f"edit proposal.md, then: {RUN}")
 
@@ -176,7 +176,7 @@ def _after_report(entries: Sequence[Entry], settings: Settings) -> Standing:
         return Standing("finished", said, "autoresearch report")
     if entry.record.cycle >= settings.max_cycles:
         return Standing("stopped", said, f"raise max_cycles in autoresearch.toml, then: {RUN}")
-    if settings.models.get("ideate", settings.model) == "none":
+    if settings.model_of("ideate").use == "none":
         return Standing("author needed", said, f"edit proposal.md, then: {RUN}")
     return Standing("finished", said, RUN)
 

@@ -37,8 +37,8 @@ def ask(at: Situation, ports: StepPorts, reply_type: type[R]) -> tuple[R, MadeBy
     exchange = _recall(stored, request) if stored else None
     if exchange is None:
         purse = Purse(
-            settings=at.settings,
-            spec=ports.model_spec,
+            budget=at.settings.budget,
+            model=ports.choice,
             step=at.step,
             cycle=at.cycle,
             history=at.history,

@@ -45,6 +45,6 @@ def _one_model(author: MadeBy, critic: MadeBy) -> list[Finding]:
             severity="warn",
             record="critique",
             explanation=f"author and critic are one model, {clip(critic.model, 200)}: it may miss what it missed before",
-            evidence="another one can be named in autoresearch.toml, as critique under [models]",
+            evidence="another one can be named in autoresearch.toml, as use under [model.critique]",
         )
     ]

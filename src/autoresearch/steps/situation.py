@@ -9,7 +9,17 @@ from autoresearch.contents import Content
 from autoresearch.errors import LedgerError
 from autoresearch.ports import Clock, Entropy, Entry, JobState, Model, Sandbox, Sleep
 from autoresearch.proposal import ParsedProposal, parse_proposal
-from autoresearch.records import Body, Kind, MadeBy, Proposal, ResourceLimits, Settings, body_as, digest_of
+from autoresearch.records import (
+    Body,
+    Kind,
+    MadeBy,
+    ModelChoice,
+    Proposal,
+    ResourceLimits,
+    Settings,
+    body_as,
+    digest_of,
+)
 
 B = TypeVar("B", bound=Body)
 
@@ -89,8 +99,8 @@ class StepPorts:
 
     model: Model | None
     """None: the step reads the proposal and applies rules."""
-    model_spec: str
-    """What the settings call it, e.g. `anthropic:…`."""
+    choice: ModelChoice
+    """What the settings say of it."""
     prompt: Callable[[str], str]
     """A prompt file of the project's workflow, by its path there."""
     prompt_path: str | None

@@ -19,6 +19,31 @@ def workflows() -> Path:
     return _asset("workflows")
 
 
+STANDARD = "standard"
+
+
+def workflow_names() -> list[str]:
+    """The standard one first."""
+    found = sorted(path.parent.name for path in workflows().glob("*/workflow.yaml"))
+    return [STANDARD, *(name for name in found if name != STANDARD)]
+
+
+def workflow_file(name: str) -> Path:
+    """The workflow.yaml of a shipped workflow."""
+    return workflows() / name / "workflow.yaml"
+
+
+def workflow_files(file: Path) -> dict[str, bytes]:
+    """A workflow.yaml and its prompts, by path below `workflow/`. Prompts that are not beside it are the standard ones.
+
+    Raises OSError.
+    """
+    found = {"workflow.yaml": file.read_bytes()}
+    for prompts in (workflows() / STANDARD / "prompts", file.parent / "prompts"):
+        found |= {f"prompts/{path.name}": path.read_bytes() for path in sorted(prompts.glob("*.md"))}
+    return found
+
+
 def sandbox() -> Path:
     """Directory: Dockerfile, requirements.lock, harness.py, seccomp.json."""
     return _asset("sandbox")

@@ -1,5 +1,9 @@
 """Prompt files: load, digest and render strictly, with data fenced off.
 
+A request is put together from six files of the workflow. What every step shares comes
+first and in one order, so that a server finds it cached: `SYSTEM` as the system text, then
+`MATERIAL` (proposal, earlier records). The step's own file and `ANSWER` come last.
+
 A prompt is a Jinja template that sees the variables of `VARIABLES` and no
 others; a misspelt one stops the run. Whatever somebody else wrote (proposal,
 records, logs, reasons) can enter only through `block(name, text, cap)`: a
@@ -9,7 +13,7 @@ template that prints it bare is refused.
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +24,21 @@ from autoresearch.records import Body, Kind, Record, sha256
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
-VARIABLES = ("proposal", "records", "feedback", "step", "cycle", "attempt", "schema_notes")
-"""proposal: text · records: list of {kind, attempt, json} · feedback: list of {from, decision,
-reason} · step, cycle, attempt · schema_notes: the reply's schema, written by this package."""
+SYSTEM = ("prompts/system.md", "prompts/workflow.md", "prompts/records.md")
+"""What counts as good work; what this workflow is for; every record's fields, with the forms."""
+MATERIAL = "prompts/material.md"
+"""What there is to work on: nothing in it depends on the step, but how many records there are."""
+ANSWER = "prompts/answer.md"
+"""Which form to fill in, and why this attempt was opened."""
+FRAME = (*SYSTEM, MATERIAL, ANSWER)
+
+VARIABLES = (
+    "proposal", "cycles", "records", "before", "feedback", "step", "kind", "cycle", "attempt", "forms",
+)  # fmt: skip
+"""proposal: text · cycles: list of {name, text}, earlier cycles in short · records: list of {kind,
+attempt, by, json} · before: the same of what this step made before and why it was sent back ·
+feedback: list of {from, decision, reason} · step, cycle, attempt · kind: of the record to be made ·
+forms: the schemas of all replies, written by this package."""
 
 SEES: dict[str, tuple[Kind, ...]] = {
     "ideate": (),
@@ -73,20 +89,19 @@ def parse_prompt(data: bytes, name: str) -> Prompt:
         raise InvalidInput(f"prompt {name} is not UTF-8: byte {error.start}") from error
 
 
-def records_for(step: str, records: Iterable[Record]) -> list[dict[str, object]]:
-    """The `records` variable of `step`: in order, the bodies of only those kinds that it may see."""
-    kinds = SEES.get(step, ())
-    return [
-        {"kind": record.kind, "attempt": record.attempt, "json": _readable(record.body)}
-        for record in records
-        if record.kind in kinds
-    ]
+Item = dict[str, object]
 
 
-def file_items(files: Mapping[str, bytes], attempt: int) -> list[dict[str, object]]:
-    """The experiment's files as further items of `records`: their path is the kind."""
+def record_item(record: Record) -> Item:
+    """An item of `records`."""
+    by = record.made_by.author
+    return {"kind": record.kind, "attempt": record.attempt, "by": by, "json": _readable(record.body)}
+
+
+def file_items(files: Mapping[str, bytes], record: Record) -> list[Item]:
+    """Files that `record` vouches for, as items of `records`: their path is the kind."""
     return [
-        {"kind": path, "attempt": attempt, "json": data.decode("utf-8", "replace")}
+        {**record_item(record), "kind": path, "json": data.decode("utf-8", "replace")}
         for path, data in sorted(files.items())
     ]
 
@@ -106,7 +121,7 @@ class Fenced(str):
 
 _DELIMITER = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_WORD = re.compile(r"[\w.:/ -]{1,120}")
+_WORD = re.compile(r"[\w.:/ -]{1,320}")
 """A name or a number: short, one line, nothing a tag could be made of."""
 
 
@@ -153,6 +168,15 @@ def cut(text: str, cap: int) -> str:
 # --------------------------------------------------------------------- render
 
 
+def put_together(read: Callable[[str], str], own: str, context: Mapping[str, object]) -> tuple[str, str]:
+    """System text and prompt of the step whose file is `own`. `read` gives a prompt file by its path."""
+    system, prompt = (
+        "\n".join(render(read(path), context, name=path) for path in paths)
+        for paths in (SYSTEM, (MATERIAL, own, ANSWER))
+    )
+    return system, prompt
+
+
 def render(template_text: str, context: Mapping[str, object], *, name: str = "prompt") -> str:
     """The prompt with its variables filled in.
 
@@ -165,7 +189,7 @@ def render(template_text: str, context: Mapping[str, object], *, name: str = "pr
     try:
         tree = environment.parse(template_text)
         _refuse_unknown(meta.find_undeclared_variables(tree) - {"block"}, context, name)
-        own = {"schema_notes": Fenced(context["schema_notes"])} if "schema_notes" in context else {}
+        own = {"forms": Fenced(context["forms"])} if "forms" in context else {}
         return environment.from_string(template_text).render({**context, **own})
     except TemplateSyntaxError as error:
         raise InvalidInput(f"prompt {name} line {error.lineno}: {error.message}") from error

@@ -337,6 +337,7 @@ class Price(Frozen):
 Headers = dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], Line]
 Effort = Literal["", "low", "medium", "high", "xhigh", "max"]
 Thinking = Literal["", "adaptive", "disabled"]
+Enforcement = Literal["", "always", "in-repair"]
 Variables = list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]]
 
 
@@ -353,6 +354,10 @@ class ModelChoice(Frozen):
     effort: Effort = ""
     """Empty: the server's own."""
     thinking: Thinking = ""
+    enforce_schema: Enforcement = ""
+    """When the reply's schema goes out as a constraint, besides standing in the prompt. The provider counts
+    it into the cached prefix, and steps differ in it. Empty: in a repair at the provider's own server,
+    always at any other."""
     price: Price | None = None
     """Instead of the price that ships with the package."""
     environment: Variables = []
@@ -367,6 +372,7 @@ class StepModel(Frozen):
     headers: Headers | None = None
     effort: Effort | None = None
     thinking: Thinking | None = None
+    enforce_schema: Enforcement | None = None
     price: Price | None = None
     environment: Variables | None = None
 

@@ -7,9 +7,11 @@ invalid, with a message the model can act on: the one repair sees it.
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic.json_schema import models_json_schema
 
 from autoresearch import experiment_code
 from autoresearch.errors import InvalidInput
@@ -30,6 +32,7 @@ from autoresearch.records import (
     Hypothesis,
     Idea,
     Ideas,
+    Kind,
     Line,
     MetricCard,
     Name,
@@ -58,11 +61,6 @@ def explain(error: ValidationError, limit: int = 10) -> str:
         lines.append(f"{path}: {message}" if path else message)
     left = error.error_count() - len(lines)
     return "\n".join([*lines, f"and {left} more"] if left > 0 else lines)
-
-
-def schema_notes(reply_type: type[BaseModel]) -> str:
-    """The JSON schema of `reply_type` in one compact line, for servers that ignore a schema in the request."""
-    return json.dumps(reply_type.model_json_schema(), ensure_ascii=False, separators=(",", ":"))
 
 
 class StepReply(Frozen):
@@ -403,6 +401,56 @@ class ReportReply(Frozen):
     abstract: Annotated[Text, Field(min_length=1)]
     discussion: Annotated[Text, Field(min_length=1)]
     limitations: Annotated[list[Text], Field(min_length=1, max_length=50)]
+
+
+# ---------------------------------------------------------------------- forms
+
+REPLIES: dict[Kind, type[BaseModel]] = {
+    "ideas": IdeasReply,
+    "critique": CritiqueReply,
+    "plan": PlanReply,
+    "prediction": PredictionReply,
+    "conclusion": ConclusionReply,
+    "report": ReportReply,
+}
+"""By the kind of record that a reply becomes."""
+
+
+_COMMON: dict[str, dict[str, object]] = {
+    name: TypeAdapter(kind).json_schema() for name, kind in (("Name", Name), ("Line", Line))
+}
+"""Schemas that stand in nearly every field."""
+_LEFT_OUT = ("title", "description", "additionalProperties", "discriminator")
+
+
+@cache
+def forms() -> str:
+    """The schemas of all replies as one JSON object, by the kind of record; what they share stands once.
+
+    One text for all steps: it is a part of what their requests have in common.
+    """
+    places, found = models_json_schema([(reply, "validation") for reply in REPLIES.values()])
+    parts = {name: _plain(part) for name, part in found["$defs"].items()}
+    own = {
+        kind: parts.pop(places[reply, "validation"]["$ref"].rpartition("/")[2])
+        for kind, reply in REPLIES.items()
+    }
+    return json.dumps({**own, "$defs": _COMMON | parts}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(schema: Any) -> Any:
+    """Without titles, descriptions and what holds of every object; names and lines by reference."""
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    for name, common in _COMMON.items():
+        if schema.items() >= common.items():
+            return {"$ref": f"#/$defs/{name}"}
+    kept = {key: _plain(value) for key, value in schema.items() if key not in (*_LEFT_OUT, "properties")}
+    if "properties" in schema:  # by name, and a field may be called title
+        kept["properties"] = {name: _plain(part) for name, part in schema["properties"].items()}
+    return kept
 
 
 # -------------------------------------------------------------------- helpers

@@ -69,10 +69,11 @@ def make_project(
     settings: Settings | None = None,
     demonstration: bool = False,
     clock: FixedClock = STILL,
+    workflow: str = assets.STANDARD,
 ) -> GitLedger:
-    """A new project in the empty or missing directory `root`, with the standard workflow."""
+    """A new project in the empty or missing directory `root`, with a shipped workflow."""
     settings = settings or Settings()
-    files = _standard_workflow()
+    files = assets.workflow_files(assets.workflow_file(workflow))
     body = Proposal(
         project=sha256(text.encode())[:32],
         title=clip(title, 200),
@@ -81,7 +82,7 @@ def make_project(
         author=author,
         settings=settings,
         workflow=WorkflowRef(
-            name="standard",
+            name=parse_workflow(files["workflow.yaml"].decode()).name,
             sha256=digest_of({path: sha256(data) for path, data in files.items()}),
             files={path: sha256(data) for path, data in files.items()},
         ),
@@ -101,12 +102,6 @@ def make_project(
     ledger = GitLedger.create(root, clock)
     ledger.append(record, committed, after="", author=author, extra=tuple(committed))
     return ledger
-
-
-def _standard_workflow() -> dict[str, bytes]:
-    folder = assets.workflows() / "standard"
-    names = ["workflow.yaml", *(f"prompts/{path.name}" for path in sorted((folder / "prompts").glob("*.md")))]
-    return {name: (folder / name).read_bytes() for name in names}
 
 
 # --------------------------------------------------------------------- people

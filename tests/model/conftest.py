@@ -24,6 +24,12 @@ def run_trial(arm, seed, config, data):
 """
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-goldens", action="store_true", help="write the rendered prompts of tests/model/golden anew"
+    )
+
+
 class SteppingClock:
     """Every reading of the time is `step` seconds after the last."""
 

@@ -5,12 +5,9 @@ import json
 import anthropic
 import pytest
 
-from autoresearch import assets
 from autoresearch.errors import ModelFailed
-from autoresearch.exchanges import reparse
 from autoresearch.ports import Request
-from autoresearch.prompts import load_prompt, render
-from autoresearch.replies import IdeasReply, ReportReply, schema_notes
+from autoresearch.replies import ReportReply
 from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, error_reply, prompt_of
 
 ASK = Request(step="writeup", system="S", prompt="P", reply_type=ReportReply)
@@ -107,23 +104,3 @@ def test_a_streamed_forced_tool():
         final = stream.get_final_message()
     assert final.content[0].input == {"a": [1, 2]}
     assert final.stop_reason == "tool_use"
-
-
-def test_a_shipped_prompt_goes_out_with_the_reason_of_a_rejection(make_model, replies):
-    prompt = load_prompt(assets.workflows() / "standard" / "prompts" / "ideate.md")
-    told = {"from": "approve", "decision": "reject", "reason": "The negative control is missing."}
-    context = {
-        "proposal": "Two paragraphs.",
-        "records": [],
-        "feedback": [told],
-        "step": "ideate",
-        "cycle": 1,
-        "attempt": 2,
-        "schema_notes": schema_notes(IdeasReply),
-    }
-    request = Request(step="ideate", system="S", prompt=render(prompt.text, context), reply_type=IdeasReply)
-    with ScriptedMessagesServer([replies["ideate"]]) as server:
-        exchange = make_model(server.base_url).ask(request)
-    assert "The negative control is missing." in prompt_of(server.requests[0])
-    assert exchange.reply.to_body().chosen == "shift"
-    assert reparse(exchange.record, request) == exchange

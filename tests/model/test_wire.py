@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from autoresearch.adapters.anthropic_model import PROVIDER_URL, enforced_at_once
 from autoresearch.credentials import credential_among, credential_in, redacted
 from autoresearch.errors import BackEndMissing, ModelFailed
 from autoresearch.message_stream import BrokenOff, NotAReply, assemble
@@ -257,3 +258,23 @@ def test_an_experiments_output_with_a_credential_is_left_out_and_named():
     assert set(kept.files) == {"artifacts/b.txt"}
     assert kept.log == b"printed [a GitHub token]"
     assert kept.refused == ("earlier", "artifacts/a.txt: it holds what looks like a GitHub token")
+
+
+# ---------------------------------------------------------------------- the schema
+
+
+@pytest.mark.parametrize(
+    ("option", "sent"), [("always", [True, True]), ("in-repair", [False, True]), ("", [True, True])]
+)
+def test_when_the_schema_goes_out_as_a_constraint(make_model, journal, option, sent):
+    """Steps differ in it, and the provider counts it into the prefix that it caches."""
+    with ScriptedMessagesServer(['{"title": 1}', json.loads(GOOD)]) as server:
+        make_model(server.base_url, options=ModelChoice(enforce_schema=option)).ask(journal.request)
+    assert ["format" in body.get("output_config", {}) for body in server.requests] == sent
+
+
+def test_at_the_providers_own_server_only_a_repair_enforces_the_schema():
+    assert not enforced_at_once(ModelChoice())
+    assert not enforced_at_once(ModelChoice(base_url=PROVIDER_URL))
+    assert enforced_at_once(ModelChoice(enforce_schema="always"))
+    assert enforced_at_once(ModelChoice(base_url="http://127.0.0.1:9"))

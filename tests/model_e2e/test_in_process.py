@@ -331,12 +331,12 @@ def test_a_cycles_requests_begin_with_what_the_last_one_sent(study):
     course.go(["approve", "accept"])
     leading = [_shared(body) for body in course.server.requests]
     assert len(leading) == 6
-    assert all(later.startswith(earlier.rstrip()) for earlier, later in itertools.pairwise(leading))
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(leading))
     assert len({body["system"][0]["text"] for body in course.server.requests}) == 1
     assert all("Your step" not in text for text in leading)
+    assert "def run_trial" in leading[-1]
 
 
 def _shared(body):
-    """The proposal and the records; two steps also see the code, behind them."""
-    blocks = [block["text"] for block in body["messages"][0]["content"][:-1]]
-    return "".join(text for text in blocks if '<data name="experiment/' not in text)
+    """The proposal, the records and the code."""
+    return "".join(block["text"] for block in body["messages"][0]["content"][:-1])

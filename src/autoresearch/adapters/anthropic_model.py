@@ -72,6 +72,14 @@ def key_from(environ: Mapping[str, str]) -> str | None:
     return next((key for key in found if key), None)
 
 
+def enforced_at_once(options: ModelChoice) -> bool:
+    """A schema in the request is a part of the prefix that the provider caches, and every step has another
+    one. There it goes out only when the schema in the prompt did not suffice.
+    """
+    elsewhere = options.base_url not in ("", PROVIDER_URL)
+    return elsewhere if not options.enforce_schema else options.enforce_schema == "always"
+
+
 def no_progress(tokens: int, seconds: float) -> None:
     """Nobody is watching."""
 
@@ -207,7 +215,8 @@ class AnthropicModel:
             ]
             body["tool_choice"] = {"type": "tool", "name": REPLY_TOOL}
         else:
-            output["format"] = {"type": "json_schema", "schema": schema}
+            if repair is not None or enforced_at_once(self._options):
+                output["format"] = {"type": "json_schema", "schema": schema}
             if self._options.thinking:  # a forced tool and thinking exclude each other
                 body["thinking"] = {"type": self._options.thinking}
         return body | ({"output_config": output} if output else {})

@@ -101,7 +101,9 @@ as_json = click.option("--json", "json_", is_flag=True, help="Machine-readable, 
 @click.argument("proposal", type=click.Path(path_type=Path))
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--workflow", type=click.Path(path_type=Path), help="A workflow.yaml instead of the standard one."
+    "--workflow",
+    default="standard",
+    help="standard, weak-proxy, replication, or a workflow.yaml of your own.",
 )
 @click.option("--model", default="none", help="none, or anthropic:<model>.")
 @click.option("--base-url", default="", help="A server of the same protocol instead of the provider's own.")
@@ -110,18 +112,21 @@ def start(
     proposal: Path,
     directory: Path | None,
     *,
-    workflow: Path | None,
+    workflow: str,
     model: str,
     base_url: str,
     title: str | None,
 ) -> None:
     """Make a project from PROPOSAL in DIRECTORY and go on as `run`."""
+    from autoresearch import assets
     from autoresearch.cli.start import Choices, start_project
     from autoresearch.cli.system import SystemEntropy
 
     base = _folder()
+    chosen = assets.workflow_file(workflow) if workflow in assets.workflow_names() else base / workflow
     folder = base / (directory or Path(proposal.stem))
-    made = start_project(base / proposal, folder, Choices(workflow, model, base_url, title), SystemEntropy())
+    choices = Choices(chosen, model, base_url, title)
+    made = start_project(base / proposal, folder, choices, SystemEntropy())
     say(f"project made in {os.path.relpath(made)}")
     _go_on(made)
 

@@ -44,7 +44,7 @@ class Choices:
     """What the command line says about a new project."""
 
     workflow: Path | None = None
-    """A workflow.yaml of the person's own; None: the shipped standard one."""
+    """A workflow.yaml; None: the shipped standard one."""
     model: str = "none"
     base_url: str = ""
     title: str | None = None
@@ -155,21 +155,15 @@ def _refuse_place(folder: Path) -> None:
 
 
 def _workflow_files(chosen: Path | None) -> dict[str, bytes]:
-    """workflow.yaml and its prompts, by path below `workflow/`. Prompts that a person's own
-    workflow lacks come from the standard one.
-    """
-    standard = assets.workflows() / "standard"
-    files = {"workflow.yaml": (standard / "workflow.yaml").read_bytes()}
-    files |= {
-        f"prompts/{path.name}": path.read_bytes() for path in sorted((standard / "prompts").glob("*.md"))
-    }
-    if chosen is not None:
-        try:
-            files["workflow.yaml"] = chosen.read_bytes()
-            own = sorted((chosen.parent / "prompts").glob("*.md"))
-            files |= {f"prompts/{path.name}": path.read_bytes() for path in own}
-        except OSError as error:
-            raise InvalidInput(f"{error.filename}: {error.strerror}") from error
+    """workflow.yaml and its prompts, by path below `workflow/`."""
+    try:
+        files = assets.workflow_files(chosen or assets.workflow_file(assets.STANDARD))
+    except OSError as error:
+        shipped = ", ".join(assets.workflow_names())
+        raise InvalidInput(
+            f"{error.filename}: {error.strerror}\n--workflow names a shipped workflow ({shipped}) or the "
+            "workflow.yaml of your own"
+        ) from error
     workflow = parse_workflow(files["workflow.yaml"].decode(errors="replace"), str(chosen or "workflow.yaml"))
     missing = {step.prompt for step in workflow.steps.values() if step.prompt} - set(files)
     if missing:

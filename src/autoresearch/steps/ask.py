@@ -13,14 +13,14 @@ from autoresearch.budget import SPENDING, Purse, pending
 from autoresearch.errors import InvalidInput, LedgerError, ModelFailed
 from autoresearch.exchanges import reparse
 from autoresearch.layout import STANDARD_STEP
-from autoresearch.ports import Exchange, Ledger, Request
-from autoresearch.prompts import file_items, records_for, render
-from autoresearch.records import Acceptance, Approval, MadeBy, Plan, Result, Spend, body_as, file_ref
-from autoresearch.replies import schema_notes
+from autoresearch.ports import Entry, Exchange, Ledger, Request
+from autoresearch.prompts import SEES, Item, file_items, put_together, record_item
+from autoresearch.records import Acceptance, Approval, Kind, MadeBy, Plan, Result, Spend, file_ref
+from autoresearch.replies import forms
+from autoresearch.steps.earlier_cycles import earlier_cycles
 from autoresearch.steps.situation import Situation, StepPorts
 
 R = TypeVar("R", bound=BaseModel)
-SYSTEM_PROMPT = "prompts/system.md"
 LOG_TAIL_BYTES = 4000
 
 
@@ -82,36 +82,54 @@ def _recall(stored: bytes, request: Request[R]) -> Exchange[R] | None:
 
 def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type: type[R]) -> Request[R]:
     """The prompt as it goes out. What a step may see is decided by its kind, in `prompts.SEES`."""
-    seen = [entry.record for entry in at.upstream.values()]
     context = {
         "step": at.step,
+        "kind": at.kind,
         "cycle": at.cycle,
         "attempt": at.attempt,
         "proposal": at.proposal_body().text,
-        "records": records_for(STANDARD_STEP[at.kind], seen) + _experiment(at),
+        "cycles": earlier_cycles(at.history, at.cycle),
+        "records": _seen(at),
+        "before": _before(at),
         "feedback": _feedback(at),
-        "schema_notes": schema_notes(reply_type),
+        "forms": forms(),
     }
-    return Request(
-        step=at.step,
-        system=render(ports.prompt(SYSTEM_PROMPT), context, name=SYSTEM_PROMPT),
-        prompt=render(ports.prompt(prompt_path), context, name=prompt_path),
-        reply_type=reply_type,
-    )
+    system, prompt = put_together(ports.prompt, prompt_path, context)
+    return Request(step=at.step, system=system, prompt=prompt, reply_type=reply_type)
 
 
-def _experiment(at: Situation) -> list[dict[str, object]]:
-    """The code, for the steps that judge it, and for a plan that has to do better than the last."""
-    if at.kind in ("prediction", "conclusion"):
-        entry = at.entry("plan")
-    elif at.kind == "plan" and at.feedback is not None:
-        entry = next(
-            e for e in reversed(at.history) if e.record.kind == "plan" and e.record.cycle == at.cycle
-        )
-    else:
+def _seen(at: Situation) -> list[Item]:
+    """The records of this walk that the step may see, in one order for all steps, the code after its plan."""
+    items: list[Item] = []
+    for kind in SEES[STANDARD_STEP[at.kind]]:
+        entry = at.upstream.get(kind)
+        if entry is not None:
+            items += [record_item(entry.record), *_code(at, entry)]
+    return items
+
+
+def _code(at: Situation, entry: Entry) -> list[Item]:
+    if not isinstance(entry.record.body, Plan):
         return []
-    files = {ref.path: at.read(entry, ref.path) for ref in body_as(entry.record, Plan).experiment}
-    return file_items(files, entry.record.attempt)
+    files = {ref.path: at.read(entry, ref.path) for ref in entry.record.body.experiment}
+    return file_items(files, entry.record)
+
+
+REWRITES: dict[Kind, tuple[Kind, ...]] = {
+    "ideas": ("ideas",),
+    "plan": ("plan",),
+    "conclusion": ("conclusion", "monitoring"),
+}
+"""What was sent back when a step of this kind is asked again: its own record, and what was found of it."""
+
+
+def _before(at: Situation) -> list[Item]:
+    items: list[Item] = []
+    for kind in REWRITES.get(at.kind, ()) if at.feedback is not None else ():
+        made = [e for e in at.history if (e.record.cycle, e.record.kind) == (at.cycle, kind)]
+        for entry in made[-1:]:
+            items += [record_item(entry.record), *_code(at, entry)]
+    return items
 
 
 def _feedback(at: Situation) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ import ast
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 MAIN = "experiment/experiment.py"
 SIGNATURES = {"run_trial": ("arm", "seed", "config", "data"), "make_data": ("seed", "config")}
@@ -66,3 +67,45 @@ def _takes(arguments: ast.arguments, names: tuple[str, ...]) -> bool:
         and spare <= len(arguments.defaults)
         and all(default is not None for default in arguments.kw_defaults)
     )
+
+
+def without_words(tree: ast.Module, *, leave_out: str = "") -> str:
+    """What the code does, for comparing: no comments, layout or docstrings, and no function `leave_out`."""
+    kept = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == leave_out)]
+    return ast.dump(_NoDocstrings().visit(ast.Module(body=kept, type_ignores=[])))
+
+
+def function(tree: ast.Module, name: str) -> ast.Module:
+    """The function alone; empty if the module has none of that name."""
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return ast.Module(body=list(found), type_ignores=[])
+
+
+class _NoDocstrings(ast.NodeTransformer):
+    """Copies, so that the tree that it was given stays as it is."""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        return ast.Module(body=_undocumented(self, node.body), type_ignores=[])
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        return _copy(node, body=_undocumented(self, node.body))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        return _copy(node, body=_undocumented(self, node.body))
+
+
+def _undocumented(visitor: ast.NodeTransformer, body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    documented = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+    return [visitor.visit(node) for node in body[1 if documented else 0 :]]
+
+
+N = TypeVar("N", bound=ast.AST)
+
+
+def _copy(node: N, **changes: object) -> N:
+    return type(node)(**{**dict(ast.iter_fields(node)), **changes})

@@ -310,7 +310,7 @@ class _Parser:
         if written is None:
             return None, None
         arms = [arm.name for arm in written.arms]
-        self._read("Plan", lambda section, source: sections.check_contrast(section, source, written))
+        self._read("Plan", lambda section, source: sections.check_arms_named(section, source, written))
         table = self._decisions(hypotheses) if sound else None
         if table is None or question is None or len(self._problems) > before:
             return None, arms

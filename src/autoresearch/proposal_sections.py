@@ -29,7 +29,9 @@ from autoresearch.records import (
     Outcome,
     Probability,
     ProxyCard,
+    Registration,
     ResourceLimits,
+    SecondaryContrast,
     Text,
     clip,
     file_ref,
@@ -71,6 +73,9 @@ class PlanTexts(Frozen):
     stopping_rule: Line
     exclusions: Line
     controls: Controls
+    secondary: Annotated[list[SecondaryContrast], Field(max_length=20)] = Field(default_factory=list)
+    expected_sd: Annotated[float, Field(gt=0)] | None = None
+    registration: Registration = Registration()
     config: dict[str, JsonValue] = Field(default_factory=dict)
     limits: ResourceLimits = ResourceLimits()
 
@@ -184,14 +189,20 @@ def check_ids(
         seen.add(item.id)
 
 
-def check_contrast(section: Section, source: str, plan: PlanTexts) -> None:
-    """Refuse a contrast between arms that the plan does not have."""
+def check_arms_named(section: Section, source: str, plan: PlanTexts) -> None:
+    """Refuse a contrast or a control with an arm that the plan does not have."""
     arms = [arm.name for arm in plan.arms]
-    for role in ("treatment", "control"):
-        name = getattr(plan.contrast, role)
+    places: list[tuple[tuple[str | int, ...], str | None]] = [
+        (("contrast", role), getattr(plan.contrast, role)) for role in ("treatment", "control")
+    ]
+    for index, contrast in enumerate(plan.secondary):
+        places += [(("secondary", index, role), getattr(contrast, role)) for role in ("treatment", "control")]
+    for index, check in enumerate(plan.controls.checks):
+        places += [(("controls", "checks", index, role), getattr(check, role)) for role in ("arm", "minus")]
+    for place, name in places:
         if name is not None and name not in arms:
-            said = f"{section.name}: {role} is `{name}`, which is not an arm{yaml_lines.nearest(name, arms)}"
-            raise InvalidInput(_located(section, source).problem(("contrast", role), said))
+            said = f"{section.name}: {place[-1]} is `{name}`, which is not an arm{yaml_lines.nearest(name, arms)}"
+            raise InvalidInput(_located(section, source).problem(place, said))
 
 
 def read_decisions(section: Section, source: str, hypotheses: Sequence[Hypothesis]) -> list[Decision]:

@@ -691,6 +691,12 @@ class ResourceLimits(Frozen):
         )
 
 
+class SecondaryContrast(Contrast):
+    """A further comparison. Its p value is corrected for how many there are (Holm), and it decides nothing."""
+
+    id: Name
+
+
 COMMAND_SKIPS = (
     "the contract of run_trial and make_data",
     "data made apart from the treatment",
@@ -710,11 +716,65 @@ class Decision(Frozen):
     refutes: list[Name] = []
 
 
+class ControlCheck(Frozen):
+    """A control that the run itself shows: where the mean of an arm, or of a difference, has to lie."""
+
+    role: Literal["positive", "negative"]
+    arm: Name
+    minus: Name | None = None
+    """Another arm, whose mean is taken away."""
+    arrays: dict[Name, Name] = {}
+    """Read from these arrays of its trials, by role; empty: from the metric's own."""
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "ControlCheck":
+        if self.low is None and self.high is None:
+            raise ValueError("a control that is run needs low, high or both: where its mean has to lie")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
+        return self
+
+    @property
+    def of(self) -> str:
+        """What is averaged: `median - mean, picked_stray/better`."""
+        arms = f"{self.arm} - {self.minus}" if self.minus else self.arm
+        return f"{arms}, {'/'.join(self.arrays.values())}" if self.arrays else arms
+
+    @property
+    def expected(self) -> str:
+        """`at least 0.1`, `within [-0.05, 0.05]`."""
+        if self.low is not None and self.high is not None:
+            return f"within [{self.low:g}, {self.high:g}]"
+        return f"at least {self.low:g}" if self.low is not None else f"at most {self.high:g}"
+
+
 class Controls(Frozen):
     positive: Line
     """A case where the effect must appear, or `none: <why>`."""
     negative: Line
     """A case where it must not."""
+    checks: Annotated[list[ControlCheck], Field(max_length=20)] = []
+    """Those that the run itself shows."""
+
+
+MaybeLine = Annotated[str, Field(max_length=500, pattern=r"^[^\r\n]*$")]
+
+
+class Registration(Frozen):
+    """What a preregistration says besides the design. Empty: not said, which is a finding."""
+
+    prior_data: MaybeLine = ""
+    """What of the results, a pilot or the same data has been seen before."""
+    population: MaybeLine = ""
+    """What the trials are a sample of."""
+    size_reason: MaybeLine = ""
+    """Why this many trials."""
+    tuning: MaybeLine = ""
+    """What was tried or tuned, for each arm, and with how much compute."""
+    exploratory: MaybeLine = ""
+    """What else will be looked at, without counting as a test."""
 
 
 class PlanDraft(Body):
@@ -732,6 +792,10 @@ class PlanDraft(Body):
     exclusions: Line
     controls: Controls
     decision_table: list[Decision]
+    secondary: Annotated[list[SecondaryContrast], Field(max_length=20)] = []
+    expected_sd: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation of the contrast from seed to seed, where a pilot or earlier work gives one."""
+    registration: Registration = Registration()
     config: dict[str, JsonValue] = {}
     """Passed to every trial."""
     limits: ResourceLimits = ResourceLimits()
@@ -744,17 +808,29 @@ class PlanDraft(Body):
         require_unique(arms, "arm names")
         require_unique([h.id for h in self.hypotheses], "hypothesis ids")
         require_unique([row.outcome for row in self.decision_table], "decision table outcomes")
-        for name in (self.contrast.treatment, self.contrast.control):
-            if name is not None and name not in arms:
-                raise ValueError(f"the contrast names {name!r}, which is not an arm")
-        if self.contrast.form == "slope" and any(arm.x is None for arm in self.arms):
-            raise ValueError("a slope contrast needs x on every arm")
+        require_unique([contrast.id for contrast in self.secondary], "secondary contrast ids")
+        for contrast in (self.contrast, *self.secondary):
+            for name in (contrast.treatment, contrast.control):
+                if name is not None and name not in arms:
+                    raise ValueError(f"the contrast names {name!r}, which is not an arm")
+            if contrast.form == "slope" and any(arm.x is None for arm in self.arms):
+                raise ValueError("a slope contrast needs x on every arm")
+        self._controls_fit(arms)
         known = {h.id for h in self.hypotheses}
         for row in self.decision_table:
             unknown = (set(row.supports) | set(row.refutes)) - known
             if unknown:
                 raise ValueError(f"the decision table names unknown {', '.join(sorted(unknown))}")
         return self
+
+    def _controls_fit(self, arms: list[str]) -> None:
+        for control in self.controls.checks:
+            for name in (control.arm, control.minus):
+                if name is not None and name not in arms:
+                    raise ValueError(f"the {control.role} control names {name!r}, which is not an arm")
+            if control.arrays:
+                # With the metric's own formula, so with its roles.
+                self.metric.model_validate({**self.metric.model_dump(), "arrays": control.arrays})
 
     @property
     def highest_grade(self) -> "Grade":
@@ -827,6 +903,8 @@ class Prediction(Body):
     forecasts: Annotated[list[Forecast], Field(min_length=1, max_length=50)]
     carried_from: Digest | None = None
     """An edit left metric, arms and contrast alone: the forecasts of this record stand."""
+    after_results: list[int] = []
+    """Attempts of the cycle whose results were on record when these were made."""
 
     @model_validator(mode="after")
     def _one_primary(self) -> "Prediction":
@@ -836,7 +914,14 @@ class Prediction(Body):
         return self
 
     def headline(self) -> str:
-        return f"{count(len(self.forecasts), 'forecast')}, before any result"
+        return f"{count(len(self.forecasts), 'forecast')}, {self.made_when}"
+
+    @property
+    def made_when(self) -> str:
+        """`before any result`, or after which."""
+        if not self.after_results:
+            return "before any result"
+        return f"after seeing the result of attempt {', '.join(map(str, self.after_results))}"
 
 
 class Preflight(Body):
@@ -1133,7 +1218,28 @@ class ContrastResult(Frozen):
     n: int
     per_seed: list[float] = []
     """Paired differences or slopes, where the contrast is made seed by seed."""
+    p_permutation: float | None = None
+    """Two-sided: how often chance alone, by swapping the arms' labels, comes as far from the null."""
+    p_equivalence: float | None = None
+    """The larger p of two one-sided t tests against null ± the smallest effect. None: no such test."""
+    noise_floor: float | None = None
+    """What comparing the noise with itself gives, 95 times in 100; no smaller effect is claimed."""
     outcome: Outcome
+
+
+class SecondaryResult(ContrastResult):
+    id: Name
+    p_holm: float | None = None
+    """Of all secondary contrasts together. None: its permutation test has no p."""
+
+
+class ControlResult(Frozen):
+    """What became of a control that the run itself shows."""
+
+    control: ControlCheck
+    n: int
+    mean: float
+    passed: bool
 
 
 class Score(Frozen):
@@ -1168,25 +1274,45 @@ class RecheckTrial(Frozen):
     """The metric, recomputed. None: the trial did not end."""
 
 
+class Deviation(Finding):
+    """A departure from the plan."""
+
+    known: Line
+    """When it became known."""
+    exploratory: bool = False
+    """What rests on it was formed after a result had been seen, so it tests nothing."""
+
+
 class Check(Body):
     kind: ClassVar[Kind] = "check"
 
     arms: list[ArmSummary]
     contrast: ContrastResult
+    secondary: list[SecondaryResult] = []
+    controls: list[ControlResult] = []
     scores: list[Score]
     surprise: Surprise
     rechecks: list[RecheckTrial] = []
+    fresh_contrast: float | None = None
+    """The primary contrast over the fresh seeds of the rechecks alone."""
     recheck_files: list[FileRef] = []
     """Raw outputs of the rechecks, below `rechecks/`."""
-    deviations: list[Finding] = []
+    deviations: list[Deviation] = []
     findings: list[Finding] = []
 
     def headline(self) -> str:
         c = self.contrast
-        return f"{c.outcome}, {c.estimate:.3g} [{c.low:.3g}, {c.high:.3g}]"
+        label = "exploratory: " if self.exploratory else ""
+        return f"{label}{c.outcome}, {c.estimate:.3g} [{c.low:.3g}, {c.high:.3g}]"
 
     def diary(self) -> str:
-        return f"Primary forecast: {self.surprise.verdict}. {findings_line(self.findings)}."
+        departed = f" {count(len(self.deviations), 'deviation')} from the plan." if self.deviations else ""
+        return f"Primary forecast: {self.surprise.verdict}. {findings_line(self.findings)}.{departed}"
+
+    @property
+    def exploratory(self) -> bool:
+        """True: the study tests nothing that was fixed before a result was seen."""
+        return any(deviation.exploratory for deviation in self.deviations)
 
     def files(self) -> list[FileRef]:
         return self.recheck_files
@@ -1278,6 +1404,8 @@ class Acceptance(Body):
     subject: Subject
     shown: Digest
     """Digest of `subject`."""
+    second_look: bool = False
+    """The result was so far from the forecast that the gate asked twice."""
     claims: dict[Name, ClaimVerdict]
     """Empty where the conclusion or the experiment is sent back: then nothing is accepted."""
     reason: Text = ""

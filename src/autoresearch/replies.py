@@ -40,7 +40,9 @@ from autoresearch.records import (
     PlanDraft,
     Probability,
     ProxyCard,
+    Registration,
     ResourceLimits,
+    SecondaryContrast,
     Text,
     file_ref,
     require_unique,
@@ -157,6 +159,32 @@ class MetricReply(Frozen):
         return MetricCard.model_validate({**self.model_dump(), "arrays": arrays})
 
 
+class ControlCheckReply(Frozen):
+    """A control that the run itself shows; `arrays` empty: the measure's own."""
+
+    role: Literal["positive", "negative"]
+    arm: Name
+    minus: Name | None
+    arrays: Annotated[list[RoleOfArray], Field(max_length=4)]
+    low: float | None
+    high: float | None
+
+
+class ControlsReply(Frozen):
+    positive: Line
+    negative: Line
+    checks: Annotated[list[ControlCheckReply], Field(max_length=20)] = Field(default_factory=list)
+
+    def to_controls(self) -> Controls:
+        for check in self.checks:
+            refuse_twice([item.role for item in check.arrays], "control roles")
+        checks = [
+            {**check.model_dump(), "arrays": {item.role: item.array for item in check.arrays}}
+            for check in self.checks
+        ]
+        return Controls.model_validate({**self.model_dump(), "checks": checks})
+
+
 class ConfigItem(Frozen):
     """One value passed to every trial."""
 
@@ -187,8 +215,11 @@ class PlanReply(StepReply):
     trials_per_arm: int
     stopping_rule: Line
     exclusions: Line
-    controls: Controls
+    controls: ControlsReply
     decision_table: list[Decision]
+    secondary: Annotated[list[SecondaryContrast], Field(max_length=20)] = Field(default_factory=list)
+    expected_sd: float | None = None
+    registration: Registration = Registration()
     config: list[ConfigItem]
     limits: LimitsReply
     command: Annotated[list[Line], Field(max_length=100)]
@@ -212,8 +243,11 @@ class PlanReply(StepReply):
                 trials_per_arm=self.trials_per_arm,
                 stopping_rule=self.stopping_rule,
                 exclusions=self.exclusions,
-                controls=self.controls,
+                controls=self.controls.to_controls(),
                 decision_table=self.decision_table,
+                secondary=self.secondary,
+                expected_sd=self.expected_sd,
+                registration=self.registration,
                 config=config,
                 command=self.command,
                 limits=ResourceLimits.model_validate(self.limits.model_dump()),

@@ -3,7 +3,7 @@
 import pytest
 
 from autoresearch.monitors.conclusion_rules import RULES, conclusion_findings
-from autoresearch.records import Assumption, Conclusion, Finding, Plan
+from autoresearch.records import Assumption, Conclusion, Deviation, Plan
 
 
 def found(study) -> list:
@@ -48,7 +48,8 @@ def surprised(study, verdict: str) -> None:
 
 def reported(study) -> None:
     metric = {**study.plan.metric.model_dump(), "formula": "reported", "arrays": {"x": "picked"}}
-    study.plan = Plan.model_validate({**study.plan.model_dump(), "metric": metric})
+    controls = {**study.plan.controls.model_dump(), "checks": []}
+    study.plan = Plan.model_validate({**study.plan.model_dump(), "metric": metric, "controls": controls})
 
 
 def open_assumption(study) -> None:
@@ -60,7 +61,9 @@ def deviated(study) -> None:
     check(
         study,
         deviations=[
-            Finding(check="check.trials-missing", severity="warn", record="result", explanation="two")
+            Deviation(
+                check="deviation.trials", severity="warn", record="result", explanation="two", known="after"
+            )
         ],
     )
 
@@ -262,7 +265,8 @@ def test_the_direction_must_be_the_intervals(study, low, name, statement, fires)
 
 def test_better_depends_on_the_metric(study):
     metric = {**study.plan.metric.model_dump(), "better": "lower"}
-    study.plan = Plan.model_validate({**study.plan.model_dump(), "metric": metric})
+    controls = {**study.plan.controls.model_dump(), "checks": []}
+    study.plan = Plan.model_validate({**study.plan.model_dump(), "metric": metric, "controls": controls})
     claim(study, 0, statement="The median is worse")
     claim(study, 1, statement="Committees keep to their rule")
     assert found(study) == []

@@ -71,6 +71,18 @@ def rows(study, change) -> None:
     plan(study, decision_table=[change(row.model_dump()) for row in study.plan.decision_table])
 
 
+def self_reported(study) -> None:
+    """The controls read what the metric reads, with its roles."""
+    checks = [{**check.model_dump(), "arrays": {"x": "picked"}} for check in study.plan.controls.checks]
+    card = {**study.plan.metric.model_dump(), "formula": "reported", "arrays": {"x": "picked"}}
+    plan(study, metric=card, controls={**study.plan.controls.model_dump(), "checks": checks})
+
+
+def unseparated(study) -> None:
+    """Nobody says anything that another denies."""
+    plan(study, hypotheses=[{**h.model_dump(), "refuted_by": []} for h in study.plan.hypotheses])
+
+
 def block_in_critique(study) -> None:
     finding = Finding(
         check="ideas.unrefutable", severity="block", record="ideas", explanation="H1: nothing refutes it"
@@ -79,11 +91,15 @@ def block_in_critique(study) -> None:
 
 
 FAULTS = {
-    "plan.metric-reported": ("warn", lambda s: metric(s, formula="reported", arrays={"x": "picked"})),
+    "plan.metric-reported": ("warn", self_reported),
     "plan.command": ("warn", lambda s: plan(s, command=["python3", "{experiment}/experiment.py"])),
     "plan.metric-range": ("warn", lambda s: metric(s, low=None)),
     "plan.metric-how-gamed": ("warn", lambda s: metric(s, how_gamed="It cannot be gamed.")),
     "plan.no-control": ("warn", lambda s: controls(s, positive="none: too hard to build")),
+    "plan.control-not-run": ("warn", lambda s: controls(s, checks=[])),
+    "plan.registration-incomplete": ("info", lambda s: plan(s, registration={"population": "Five graders"})),
+    "plan.rivals-inseparable": ("block", unseparated),
+    "plan.underpowered": ("warn", lambda s: plan(s, expected_sd=0.05)),
     "plan.sequential-stopping": ("block", lambda s: plan(s, stopping_rule="Add seeds until the interval excludes zero")),
     "plan.few-trials": ("block", lambda s: plan(s, trials_per_arm=1)),
     "plan.decision-incomplete": ("block", lambda s: plan(s, decision_table=[r.model_dump() for r in s.plan.decision_table[:3]])),

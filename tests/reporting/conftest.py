@@ -28,6 +28,7 @@ from autoresearch.records import (
     Controls,
     Critique,
     Decision,
+    Deviation,
     Finding,
     Forecast,
     HostFacts,
@@ -388,12 +389,13 @@ class Tale:
         )
         scores = [s for f in forecasts for s in score(f, resolve(f, body))]
         deviations = [
-            Finding(
+            Deviation(
                 check="check.config",
                 severity="info",
                 record="run",
                 explanation=self.line("None of weight."),
                 evidence=self.says("same digest"),
+                known="when the trials were read, after the run",
             )
         ]
         findings = [

@@ -10,8 +10,17 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from autoresearch.analysis.inference import chance, holm
 from autoresearch.errors import InvalidInput
-from autoresearch.records import Arm, ArmSummary, Contrast, ContrastResult, Outcome
+from autoresearch.records import (
+    Arm,
+    ArmSummary,
+    Contrast,
+    ContrastResult,
+    Outcome,
+    SecondaryContrast,
+    SecondaryResult,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,23 +41,64 @@ def contrast(spec: Contrast, arms: Sequence[Arm], values: Values) -> ContrastRes
     """The contrast's estimate, its 95 % interval and its outcome.
 
     Without any variance over n ≥ 2 seeds the interval is [estimate, estimate] and
-    `method` begins with `degenerate`. Raises InvalidInput for n = 1, for a ratio whose
+    `method` begins with `degenerate`. An effect no larger than the noise floor is
+    inconclusive, whatever its interval. Raises InvalidInput for n = 1, for a ratio whose
     control is not clearly away from zero, and for a slope over arms of one x.
     """
     made = _slope(arms, values) if spec.form == "slope" else _between_two(spec, values)
-    estimate, low, high, method, n, per_seed = made
-    if not all(map(math.isfinite, (estimate, low, high, *per_seed))):
+    middle, low, high, method, n, per_seed = made
+    if not all(map(math.isfinite, (middle, low, high, *per_seed))):
         raise InvalidInput(f"the {spec.form} contrast overflows: the metric's values are too large")
+    by_chance = chance(spec, values, per_seed)
+    outcome = outcome_of(low, high, spec.null, spec.smallest_effect)
+    if outcome in ("positive", "negative") and abs(middle - spec.null) <= (by_chance.noise_floor or 0):
+        outcome = "inconclusive"
     return ContrastResult(
-        estimate=estimate,
+        estimate=middle,
         low=low,
         high=high,
         level=LEVEL,
         method=method,
         n=n,
         per_seed=per_seed,
-        outcome=outcome_of(low, high, spec.null, spec.smallest_effect),
+        p_permutation=by_chance.p_permutation,
+        p_equivalence=by_chance.p_equivalence,
+        noise_floor=by_chance.noise_floor,
+        outcome=outcome,
     )
+
+
+def estimate(spec: Contrast, arms: Sequence[Arm], values: Values) -> float | None:
+    """The contrast without an interval, of however few seeds; None where it has no value."""
+    if spec.form == "slope":
+        return _mean(_slopes(arms, values))
+    assert spec.treatment is not None
+    assert spec.control is not None
+    treatment, control = _mean(values[spec.treatment]), _mean(values[spec.control])
+    if spec.form == "ratio":
+        return treatment / control if control else None
+    return treatment - control
+
+
+def secondary_contrasts(
+    specs: Sequence[SecondaryContrast], arms: Sequence[Arm], values: Values
+) -> list[SecondaryResult]:
+    """Each with its permutation p corrected for all of them; a sign that this takes away is inconclusive."""
+    made = [contrast(spec, arms, values) for spec in specs]
+    corrected = holm([result.p_permutation or 0.0 for result in made])
+    return [
+        SecondaryResult(
+            **{
+                **result.model_dump(),
+                "outcome": "inconclusive"
+                if result.outcome in ("positive", "negative") and p > 1 - LEVEL
+                else result.outcome,
+            },
+            id=spec.id,
+            p_holm=p,
+        )
+        for spec, result, p in zip(specs, made, corrected, strict=True)
+    ]
 
 
 def outcome_of(low: float, high: float, null: float, smallest_effect: float) -> Outcome:
@@ -102,6 +152,12 @@ def _between_two(spec: Contrast, values: Values) -> _Made:
 
 def _slope(arms: Sequence[Arm], values: Values) -> _Made:
     """Least-squares slope of the metric on `Arm.x` over all arms, per seed; t over seeds."""
+    slopes = _slopes(arms, values)
+    _require_two(len(slopes), "slope")
+    return *_t_interval(slopes, "slopes per seed"), len(slopes), slopes
+
+
+def _slopes(arms: Sequence[Arm], values: Values) -> list[float]:
     x = [arm.x for arm in arms if arm.x is not None]
     centred = [xi - _mean(x) for xi in x]
     spread = _sum([c * c for c in centred])
@@ -109,10 +165,8 @@ def _slope(arms: Sequence[Arm], values: Values) -> _Made:
         raise InvalidInput(
             "the slope contrast needs arms of at least two different x; mend x in the plan's arms"
         )
-    by_seed = list(zip(*(values[arm.name] for arm in arms), strict=True))
-    _require_two(len(by_seed), "slope")
-    slopes = [_sum([c * y for c, y in zip(centred, ys, strict=True)]) / spread for ys in by_seed]
-    return *_t_interval(slopes, "slopes per seed"), len(slopes), slopes
+    by_seed = zip(*(values[arm.name] for arm in arms), strict=True)
+    return [_sum([c * y for c, y in zip(centred, ys, strict=True)]) / spread for ys in by_seed]
 
 
 def _t_interval(sample: Sequence[float], what: str) -> tuple[float, float, float, str]:

@@ -13,16 +13,17 @@ are read from there, one at a time.
 """
 
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from autoresearch.analysis.trials import TRIALS_FILE, Trial, parse_trials, raw_digest, raw_values
 from autoresearch.contents import Content, HeldFile, size_of
@@ -32,9 +33,13 @@ from autoresearch.records import (
     ArmSummary,
     Contrast,
     ContrastResult,
+    ControlCheck,
+    ControlResult,
     Frozen,
     MetricCard,
     PlanDraft,
+    SecondaryContrast,
+    SecondaryResult,
     TrialSpec,
     first_problem,
 )
@@ -59,6 +64,10 @@ class TrialValue(Frozen):
     """Digest of everything it returned, for comparing repetitions. None with `value`."""
     seconds: float | None
     """Self-reported. None: it did not end."""
+    names: tuple[str, ...] = ()
+    """Of everything that it returned, in order."""
+    rows: int = 0
+    """Numbers in the longest of the metric's arrays."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class Computed:
     contrast: ContrastResult
     trials: list[TrialValue]
     """By index."""
+    secondary: list[SecondaryResult] = field(default_factory=list)
+    controls: list[ControlResult] = field(default_factory=list)
 
 
 class _Request(Frozen):
@@ -77,6 +88,8 @@ class _Request(Frozen):
     arms: tuple[Arm, ...] = ()
     contrast: Contrast | None = None
     """None: values only, and trials that failed are no error."""
+    secondary: tuple[SecondaryContrast, ...] = ()
+    controls: tuple[ControlCheck, ...] = ()
     files: list[tuple[str, int]]
     """Path and size of each file that follows."""
     held: Mapping[str, str]
@@ -91,21 +104,25 @@ class _Reply(Frozen):
     trials: tuple[TrialValue, ...] = ()
     arms: tuple[ArmSummary, ...] = ()
     contrast: ContrastResult | None = None
+    secondary: tuple[SecondaryResult, ...] = ()
+    controls: tuple[ControlResult, ...] = ()
 
 
 # ----------------------------------------------------------- in the supervisor
 
 
 def compute(plan: PlanDraft, trials: Sequence[TrialSpec], files: Mapping[str, Content]) -> Computed:
-    """Metric of every issued trial, summary of every arm, and the plan's contrast.
+    """Metric of every issued trial, summary of every arm, and the plan's contrasts and controls.
 
     `files` are those of the run: `trials.jsonl` and `arrays/…`; others are ignored.
     Every issued trial must have ended well. Raises InvalidInput for files that are not
     what they must be, AutoresearchError if the computation does not end.
     """
-    reply = _ask(trials, files, metric=plan.metric, arms=plan.arms, contrast=plan.contrast)
+    reply = _ask(trials, files, metric=plan.metric, plan=plan)
     assert reply.contrast is not None
-    return Computed(list(reply.arms), reply.contrast, list(reply.trials))
+    return Computed(
+        list(reply.arms), reply.contrast, list(reply.trials), list(reply.secondary), list(reply.controls)
+    )
 
 
 def recompute_values(
@@ -125,8 +142,7 @@ def _ask(
     files: Mapping[str, Content],
     *,
     metric: MetricCard,
-    arms: Sequence[Arm] = (),
-    contrast: Contrast | None = None,
+    plan: PlanDraft | None = None,
 ) -> _Reply:
     needed = {
         path: files[path] for path in sorted(files) if path == TRIALS_FILE or path.startswith("arrays/")
@@ -138,8 +154,10 @@ def _ask(
     request = _Request(
         metric=metric,
         issued=list(issued),
-        arms=tuple(arms),
-        contrast=contrast,
+        arms=tuple(plan.arms) if plan else (),
+        contrast=plan.contrast if plan else None,
+        secondary=tuple(plan.secondary) if plan else (),
+        controls=tuple(plan.controls.checks) if plan else (),
         files=[(path, len(data)) for path, data in sent.items()],
         held={path: str(file.place.absolute()) for path, file in held.items()},
         seconds=BASE_SECONDS + SECONDS_PER_MB * size // 2**20,
@@ -227,7 +245,7 @@ def _limit(request: _Request) -> None:
 
 
 def _answer(request: _Request, files: Mapping[str, bytes]) -> _Reply:
-    from autoresearch.analysis.contrasts import arm_summaries, contrast
+    from autoresearch.analysis.contrasts import arm_summaries, contrast, secondary_contrasts
 
     if request.contrast is None and TRIALS_FILE not in files:
         files = {TRIALS_FILE: b""}  # a repetition that died before its first line
@@ -243,7 +261,37 @@ def _answer(request: _Request, files: Mapping[str, bytes]) -> _Reply:
         trials=tuple(sorted(values, key=lambda value: value.index)),
         arms=tuple(arm_summaries(request.arms, by_arm)),
         contrast=contrast(request.contrast, request.arms, by_arm),
+        secondary=tuple(secondary_contrasts(request.secondary, request.arms, by_arm)),
+        controls=tuple(_control(check, request, found, values, files) for check in request.controls),
     )
+
+
+def _control(
+    check: ControlCheck,
+    request: _Request,
+    found: Mapping[int, Trial],
+    values: Sequence[TrialValue],
+    files: Mapping[str, bytes],
+) -> ControlResult:
+    """The mean over the trials of its arm, less that of another, and whether it lies where the plan says."""
+    card = request.metric
+    if check.arrays:
+        card = MetricCard.model_validate({**card.model_dump(), "arrays": check.arrays})
+
+    def mean_of(arm: str) -> tuple[float, int]:
+        own = [(s, v) for s, v in zip(request.issued, values, strict=True) if s.arm == arm]
+        each = [
+            _value(spec, found[spec.index], card, files).value if check.arrays else value.value
+            for spec, value in own
+        ]
+        return math.fsum(value for value in each if value is not None) / len(each), len(each)
+
+    mean, n = mean_of(check.arm)
+    if check.minus:
+        mean -= mean_of(check.minus)[0]
+    low, high = check.low, check.high
+    passed = (low is None or mean >= low) and (high is None or mean <= high)
+    return ControlResult(control=check, n=n, mean=mean, passed=passed)
 
 
 def _value(
@@ -260,7 +308,13 @@ def _value(
         value=metric_value(metric, raw, _named(spec)),
         raw_sha256=raw_digest(raw),
         seconds=trial.seconds,
+        names=tuple(sorted(raw)),
+        rows=max(_length(raw.get(name)) for name in metric.arrays.values()),
     )
+
+
+def _length(value: JsonValue) -> int:
+    return len(value) if isinstance(value, list) else 1
 
 
 def _require_ended(spec: TrialSpec, trial: Trial | None) -> None:

@@ -7,7 +7,7 @@ rule on two probabilities; the judgement lies in `likelihoods`.
 import math
 from typing import Literal
 
-from autoresearch.records import Hypothesis, Outcome, ProxyCard
+from autoresearch.records import OUTCOMES, Hypothesis, Outcome, ProxyCard
 
 MAX_LOG_RATIO = math.log(10)
 """|L| per design, until somebody else has replicated it: more seeds of one design
@@ -27,6 +27,19 @@ def likelihoods(outcome: Outcome, hypothesis: Hypothesis) -> tuple[float, float]
     if expected == refuting:
         return 0.5, 0.5
     return (0.75, 0.25) if expected else (0.25, 0.75)
+
+
+SEPARATES = 2.0
+"""A likelihood ratio from which an outcome tells two hypotheses apart."""
+
+
+def separation(one: Hypothesis, other: Hypothesis) -> float:
+    """The largest likelihood ratio between the two that some outcome would give, either way.
+
+    3 where one expects what refutes the other; 1 where they predict the same.
+    """
+    pairs = [(likelihoods(o, one)[0], likelihoods(o, other)[0]) for o in OUTCOMES]
+    return max(max(p / q, q / p) for p, q in pairs)
 
 
 def log_ratio(p_given: float, p_given_not: float) -> float:

@@ -1,13 +1,16 @@
 """Rules on plan, predictions and code, before a person is asked to approve them."""
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from autoresearch import experiment_code
+from autoresearch.analysis.inference import detectable_sd
 from autoresearch.experiment_code import CodeProblem
+from autoresearch.forecasting.belief import SEPARATES, separation
 from autoresearch.monitors import code_lint
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import addressed_to_a_reviewer, qualified, says_nothing
@@ -110,6 +113,57 @@ def _no_control(given: PreflightInputs) -> Iterator[Note]:
             yield Note("warn", f"no {role} control: name a case where {meaning}", text)
 
 
+def _control_not_run(given: PreflightInputs) -> Iterator[Note]:
+    """A control is described and nothing in the run shows it."""
+    shown = {check.role for check in given.plan.controls.checks}
+    missing = [role for role in ("positive", "negative") if role not in shown]
+    if missing:
+        yield Note(
+            "warn",
+            f"no trial shows the {' and the '.join(missing)} control: under controls.checks, name an arm (or arrays) "
+            "and where its mean has to lie, e.g. {role: negative, arm: shuffled, low: 0.45, high: 0.55}",
+        )
+
+
+def _registration_incomplete(given: PreflightInputs) -> Iterator[Note]:
+    """The preregistration leaves a field empty."""
+    said = given.plan.registration.model_dump()
+    empty = [name for name, text in said.items() if not text.strip()]
+    if empty:
+        yield Note("info", f"the preregistration does not say, under registration: {', '.join(empty)}")
+
+
+def _rivals_inseparable(given: PreflightInputs) -> Iterator[Note]:
+    """No outcome tells any two of the hypotheses apart."""
+    hypotheses = given.plan.hypotheses
+    pairs = [(one, other) for n, one in enumerate(hypotheses) for other in hypotheses[n + 1 :]]
+    if not any(separation(one, other) >= SEPARATES for one, other in pairs):
+        what = "it has no rival" if len(hypotheses) == 1 else "they predict the same"
+        named = ", ".join(hypothesis.id for hypothesis in hypotheses)
+        yield Note(
+            "block",
+            f"no outcome separates {named} from a rival with a likelihood ratio of {SEPARATES:g} or more: {what}; "
+            "give a rival that is refuted by what another one expects",
+        )
+
+
+def _underpowered(given: PreflightInputs) -> Iterator[Note]:
+    """So few trials would mostly miss the smallest effect of interest."""
+    plan = given.plan
+    in_sd = detectable_sd(plan.contrast.form, plan.trials_per_arm)
+    if plan.expected_sd is None or in_sd is None:
+        return
+    least, wanted = in_sd * plan.expected_sd, plan.contrast.smallest_effect
+    if least > wanted:
+        needed = math.ceil(plan.trials_per_arm * (least / wanted) ** 2)
+        yield Note(
+            "warn",
+            f"{plan.trials_per_arm} trials an arm see an effect of {least:.3g} with 80 % power, and the smallest that "
+            f"matters is {wanted:g}: it would mostly be missed; about {needed} trials an arm see it",
+            f"expected_sd {plan.expected_sd:g}, {in_sd:.3g} standard deviations",
+        )
+
+
 def _sequential_stopping(given: PreflightInputs) -> Iterator[Note]:
     """The stopping rule looks at results before it stops."""
     rule = given.plan.stopping_rule
@@ -192,6 +246,7 @@ def _plan_addressed(given: PreflightInputs) -> Iterator[Note]:
     """The plan speaks to whoever reviews it."""
     plan = given.plan
     texts = [plan.stopping_rule, plan.exclusions, plan.metric.how_gamed, plan.controls.positive]
+    texts += [*plan.registration.model_dump().values()]
     texts += [plan.controls.negative, *(arm.description for arm in plan.arms)]
     texts += [row.conclusion for row in plan.decision_table]
     texts += [forecast.reasoning for forecast in given.prediction.forecasts]
@@ -335,6 +390,10 @@ RULES: tuple[Rule[PreflightInputs], ...] = (
     Rule("plan.metric-range", "plan", _metric_range),
     Rule("plan.metric-how-gamed", "plan", _metric_how_gamed),
     Rule("plan.no-control", "plan", _no_control),
+    Rule("plan.control-not-run", "plan", _control_not_run),
+    Rule("plan.registration-incomplete", "plan", _registration_incomplete),
+    Rule("plan.rivals-inseparable", "plan", _rivals_inseparable),
+    Rule("plan.underpowered", "plan", _underpowered),
     Rule("plan.sequential-stopping", "plan", _sequential_stopping),
     Rule("plan.few-trials", "plan", _few_trials),
     Rule("plan.decision-incomplete", "plan", _decision_incomplete),

@@ -3,22 +3,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from autoresearch.analysis.contrasts import estimate
 from autoresearch.analysis.worker import TrialValue, compute, recompute_values
 from autoresearch.contents import Content
 from autoresearch.door import recheck_trials
 from autoresearch.errors import InvalidInput, NotApproved, SandboxFailed
 from autoresearch.forecasting.scores import resolve, score
 from autoresearch.forecasting.surprise import surprise
+from autoresearch.monitors.check_rules import check_findings
+from autoresearch.monitors.deviation_rules import DeviationInputs, Earlier, Unfinished, deviations
 from autoresearch.ports import Collected, Entry, Job, Needs, Sandbox, Sleep, Warrant
 from autoresearch.records import (
     RULES,
     Approval,
     Check,
+    Deviation,
     Finding,
     Forecast,
     Plan,
+    PlanDraft,
     Prediction,
     RecheckTrial,
+    Result,
     Run,
     TrialSpec,
     body_as,
@@ -59,14 +65,20 @@ def run(at: Situation, ports: StepPorts) -> Draft:
             refused = [_not_again(error)]
     kept = {f"{RECHECKS}{path}": data for path, data in again.items() if not path.startswith("artifacts/")}
     rechecks = [] if refused else compare_rechecks(plan, issued.trials, files, job.trials, again)
+    surprised = surprise(primary, resolve(primary, computed))
+    surprises = [*(check.surprise for check in earlier_checks(at)), surprised]
     body = Check(
         arms=computed.arms,
         contrast=computed.contrast,
+        secondary=computed.secondary,
+        controls=computed.controls,
         scores=[s for forecast in all_forecasts(at) for s in score(forecast, resolve(forecast, computed))],
-        surprise=surprise(primary, resolve(primary, computed)),
+        surprise=surprised,
         rechecks=rechecks,
+        fresh_contrast=fresh_contrast(plan, rechecks),
         recheck_files=[artifact_ref(path, data, at.settings) for path, data in sorted(kept.items())],
-        findings=refused + _findings(rechecks),
+        deviations=departures(at, computed.trials),
+        findings=refused + check_findings(plan, computed.arms, computed.controls, rechecks, surprises),
     )
     return Draft(body, RULES, kept)
 
@@ -79,6 +91,44 @@ def result_files(at: Situation) -> dict[str, Content]:
 def all_forecasts(at: Situation) -> Sequence[Forecast]:
     """The author's and, where they gave any, the reviewer's."""
     return [*at.body(Prediction).forecasts, *at.body(Approval).forecasts]
+
+
+def earlier_checks(at: Situation) -> list[Check]:
+    return [entry.record.body for entry in at.history if isinstance(entry.record.body, Check)]
+
+
+def departures(at: Situation, trials: Sequence[TrialValue]) -> list[Deviation]:
+    """How plan and run differ, and the plan from those of which a result had been seen."""
+    plan = at.entry("plan")
+    earlier, unfinished = [], []
+    for entry in before(at.history, at.entry("run")):
+        if entry.record.cycle != at.cycle or not isinstance(entry.record.body, Result):
+            continue
+        body, attempt = entry.record.body, entry.record.attempt
+        if body.status == "Completed":
+            then = _plan_of(at, body)
+            files = {ref.path: at.read(then, ref.path) for ref in body_as(then.record, Plan).experiment}
+            earlier.append(Earlier(attempt, body_as(then.record, Plan), files))
+        elif body.trials_completed:
+            unfinished.append(Unfinished(attempt, body.status, body.trials_completed))
+    given = DeviationInputs(
+        plan=at.body(Plan),
+        plan_digest=plan.digest,
+        files=experiment_files(at),
+        run=at.body(Run),
+        result=at.body(Result),
+        trials=trials,
+        earlier=earlier,
+        unfinished=unfinished,
+    )
+    return deviations(given)
+
+
+def _plan_of(at: Situation, result: Result) -> Entry:
+    """The plan that a result of this project came of."""
+    by_digest = {entry.digest: entry for entry in at.history}
+    run = body_as(by_digest[result.run].record, Run)
+    return by_digest[body_as(by_digest[run.approval].record, Approval).bundle.plan]
 
 
 def recheck_job(
@@ -153,6 +203,17 @@ def _recheck(spec: TrialSpec, value: TrialValue | None, first: Mapping[int, str 
     )
 
 
+def fresh_contrast(plan: PlanDraft, rechecks: Sequence[RecheckTrial]) -> float | None:
+    """The primary contrast over the fresh seeds alone; None unless every arm that it needs has ended."""
+    values: dict[str, list[float]] = {arm.name: [] for arm in plan.arms}
+    fresh = [recheck for recheck in rechecks if recheck.fresh]
+    for recheck in fresh:
+        if recheck.value is None:
+            return None
+        values[recheck.trial.arm].append(recheck.value)
+    return estimate(plan.contrast, plan.arms, values) if fresh else None
+
+
 def _not_again(error: NotApproved) -> Finding:
     return Finding(
         check=REFUSED_RULE,
@@ -161,32 +222,3 @@ def _not_again(error: NotApproved) -> Finding:
         explanation="no trial was run again: the sandbox is not the one that was approved",
         evidence=str(error),
     )
-
-
-def _findings(rechecks: Sequence[RecheckTrial]) -> list[Finding]:
-    differing = [r.trial for r in rechecks if r.same_bytes is False and r.value is not None]
-    unfinished = [r.trial for r in rechecks if r.value is None]
-    found = []
-    if differing:
-        named = ", ".join(f"{spec.arm} seed {spec.seed}" for spec in differing)
-        found.append(
-            Finding(
-                check="check.recheck-differs",
-                severity="block",
-                record="result",
-                explanation=f"run again with the same seed, {named} gave other raw values: the code is not deterministic"[
-                    :500
-                ],
-            )
-        )
-    if unfinished:
-        named = ", ".join(f"{spec.arm} seed {spec.seed}" for spec in unfinished)
-        found.append(
-            Finding(
-                check="check.recheck-failed",
-                severity="block",
-                record="result",
-                explanation=f"run again, {named} did not end well"[:500],
-            )
-        )
-    return found

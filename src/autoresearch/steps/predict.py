@@ -1,6 +1,6 @@
-"""The author's forecasts, on record before any result exists."""
+"""The author's forecasts, on record before the run that they are about."""
 
-from autoresearch.records import HUMAN, Forecast, MadeBy, Plan, Prediction
+from autoresearch.records import HUMAN, Forecast, MadeBy, Plan, Prediction, Result
 from autoresearch.replies import prediction_reply
 from autoresearch.steps.ask import ask
 from autoresearch.steps.plan import edited_by_person
@@ -18,11 +18,22 @@ def run(at: Situation, ports: StepPorts) -> Draft:
     if ports.model is not None:
         arms = [arm.name for arm in at.body(Plan).arms]
         reply, made_by, files = ask(at, ports, prediction_reply(arms))
-        return Draft(Prediction(forecasts=reply.to_body()), made_by, files)
+        return Draft(Prediction(forecasts=reply.to_body(), after_results=_results(at)), made_by, files)
     proposal = at.proposal_body()
     who = f"example:{proposal.example}" if proposal.example else f"human:{proposal.author.name}"
     forecasts = [_by(forecast, who) for forecast in at.parsed().predictions]
-    return Draft(Prediction(forecasts=forecasts), HUMAN)
+    return Draft(Prediction(forecasts=forecasts, after_results=_results(at)), HUMAN)
+
+
+def _results(at: Situation) -> list[int]:
+    """Attempts of the cycle whose results whoever forecasts now could have seen."""
+    return [
+        entry.record.attempt
+        for entry in at.history
+        if entry.record.cycle == at.cycle
+        and isinstance(entry.record.body, Result)
+        and entry.record.body.status == "Completed"
+    ]
 
 
 def _by(forecast: Forecast, who: str) -> Forecast:
@@ -46,6 +57,9 @@ def _carried(at: Situation) -> Draft | None:
     last = forecasts[-1]
     if not same or not isinstance(last.record.body, Prediction):
         return None
-    body = Prediction(forecasts=last.record.body.forecasts, carried_from=last.digest)
+    carried = last.record.body
+    body = Prediction(
+        forecasts=carried.forecasts, carried_from=last.digest, after_results=carried.after_results
+    )
     made_by = last.record.made_by
     return Draft(body, MadeBy(author=made_by.author, model=made_by.model))

@@ -10,6 +10,7 @@ import pytest
 from autoresearch import assets
 from autoresearch.errors import InvalidInput
 from autoresearch.prompts import (
+    FRAME,
     SEES,
     VARIABLES,
     data_block,
@@ -22,6 +23,7 @@ from autoresearch.prompts import (
 )
 from autoresearch.records import RULES, Hypothesis, Idea, Ideas, Record
 from autoresearch.replies import REPLIES, forms
+from autoresearch.workflow import parse_workflow
 
 GOLDEN = Path(__file__).parent / "golden"
 STEPS = ("ideate", "critique", "plan", "predict", "conclude", "writeup")
@@ -259,3 +261,34 @@ def test_a_record_is_an_item_that_says_who_wrote_it():
 def test_files_are_items_that_a_prompt_can_show():
     items = file_items({"experiment/experiment.py": b"x = 1\n"}, record("ideas", IDEAS))
     assert '<data name="experiment/experiment.py">\nx = 1\n</data>' in sent("predict", records=items)[1]
+
+
+# ------------------------------------------------------------- the shipped workflows
+
+OWN = {
+    "weak-proxy": ["conclude", "critique", "ideate", "workflow"],
+    "replication": ["conclude", "critique", "ideate", "predict", "workflow"],
+}
+"""What a workflow asks differently; everything else is the standard one's."""
+
+
+@pytest.mark.parametrize("workflow", assets.workflow_names())
+def test_a_shipped_workflow_has_the_standard_steps_and_says_only_what_differs(workflow):
+    found = parse_workflow(shipped("workflow.yaml", workflow))
+    assert found.name == workflow
+    assert found.steps == parse_workflow(shipped("workflow.yaml")).steps
+    if workflow != assets.STANDARD:
+        assert own_prompts(workflow) == OWN[workflow]
+        assert all(
+            shipped(f"prompts/{name}.md", workflow) != shipped(f"prompts/{name}.md") for name in OWN[workflow]
+        )
+
+
+def test_every_prompt_of_the_frame_and_of_the_steps_ships_with_the_standard_workflow():
+    steps = parse_workflow(shipped("workflow.yaml")).steps.values()
+    needed = {*FRAME, *(step.prompt for step in steps if step.prompt)}
+    assert {f"prompts/{name}.md" for name in own_prompts(assets.STANDARD)} == needed
+
+
+def test_all_of_them_are_shipped():
+    assert assets.workflow_names() == [assets.STANDARD, *sorted(OWN)]

@@ -1,18 +1,14 @@
 """A model's whole course in one process: the real SDK over HTTP to a scripted server, a fake sandbox."""
 
 import itertools
-import json
-import random
-import re
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
+from scripted_study import FREE_FORM, Study, scripted, trial
 
 from autoresearch import assets
-from autoresearch.adapters.anthropic_model import AnthropicModel
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.wiring import shared_model
 from autoresearch.errors import BudgetSpent, InvalidInput, ModelFailed, Pending
@@ -20,75 +16,10 @@ from autoresearch.proposal import parse_proposal
 from autoresearch.records import ModelChoice, Price, Settings
 from autoresearch.reporting.status_page import status
 from autoresearch.testing import FakeSandbox
-from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply, prompt_of
-from autoresearch.testing_project import STILL, TextDesk, drive, make_project
+from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply
+from autoresearch.testing_project import STILL, TextDesk, make_project
 from autoresearch.verify import verify
 from autoresearch.workflow import parse_workflow
-
-DATA = Path(__file__).parents[1] / "data"
-FREE_FORM = (DATA / "free_form.md").read_text()
-REPLIES = json.loads((DATA / "scripted_replies.json").read_text())
-STEP = re.compile(r"This is cycle (\d+), attempt (\d+), step (\w+)\.")
-
-
-def asked(body):
-    cycle, attempt, step = STEP.search(json.dumps(body["messages"][0])).groups()
-    return int(cycle), int(attempt), step
-
-
-def scripted(body):
-    return REPLIES[asked(body)[2]]
-
-
-def trial(arm, seed, config):
-    rng = random.Random(seed)
-    shift = config["shift"] if arm == "shifted" else 0.0
-    return {"numbers": [rng.gauss(shift, 1.0) for _ in range(config["draws"])]}
-
-
-class Study:
-    """A project whose steps a scripted server writes."""
-
-    def __init__(self, root, server):
-        self.server = server
-        self.ledger = make_project(root, FREE_FORM, settings=Settings(model={"use": "anthropic:scripted"}))
-
-    def go(self, decisions, ledger=None, **doubles):
-        doubles = {"sandbox": FakeSandbox(trial), "model_for": self.model_for} | doubles
-        return drive(ledger or self.ledger, decisions, **doubles)
-
-    def model_for(self, spec):
-        assert spec == "anthropic:scripted"
-        return AnthropicModel(
-            "scripted",
-            options=ModelChoice(base_url=self.server.base_url),
-            environ={"ANTHROPIC_API_KEY": "k"},
-            clock=STILL,
-            sleep=lambda _: None,
-            jitter=lambda: 0.5,
-        )
-
-    def asked(self):
-        return [asked(body) for body in self.server.requests]
-
-    def prompts(self, *place):
-        return [prompt_of(body) for body in self.server.requests if asked(body) == place]
-
-
-@pytest.fixture
-def study(tmp_path):
-    studies = []
-
-    def make(script=scripted):
-        server = ScriptedMessagesServer(script)
-        server.__enter__()
-        studies.append(Study(tmp_path / "project", server))
-        return studies[-1]
-
-    yield make
-    for each in studies:
-        each.ledger.close()
-        each.server.__exit__(None, None, None)
 
 
 def test_to_the_report(study):

@@ -6,7 +6,7 @@ only if the ledger is still where it was when the gate opened.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from autoresearch.errors import (
@@ -59,6 +59,7 @@ from autoresearch.records import (
     Result,
     Reviewer,
     Settings,
+    Source,
     Tryout,
     body_as,
     sha256,
@@ -82,12 +83,16 @@ class Written:
     lock: bytes | None = None
     """The bytes of the environment's lock."""
     inputs: Sequence[DataInput] = ()
+    sources: Sequence[Source] = ()
+    texts: Mapping[str, bytes] = field(default_factory=dict)
+    """Of the sources, by the path of `Source.text`."""
 
     def same_as(self, on_record: Proposal) -> bool:
-        return (self.text, self.environment, list(self.inputs)) == (
+        return (self.text, self.environment, list(self.inputs), list(self.sources)) == (
             on_record.text,
             on_record.environment,
             on_record.inputs,
+            on_record.sources,
         )
 
     def body(self, before: Proposal, settings: Settings) -> Proposal:
@@ -98,6 +103,7 @@ class Written:
             "settings": settings,
             "environment": self.environment,
             "inputs": list(self.inputs),
+            "sources": list(self.sources),
         }
         return before.model_copy(update=changed)
 
@@ -106,8 +112,8 @@ class Written:
         found = {PROPOSAL_FILE: self.text.encode()}
         if self.lock is not None:
             found[LOCK_FILE] = self.lock
-            found |= dict.fromkeys(vouched_files(record), self.lock)
-        return found
+        named = self.texts if self.lock is None else {**self.texts, LOCK_FILE: self.lock}
+        return found | {place: named[ref.path] for place, ref in vouched_files(record).items()}
 
 
 class Desk(Protocol):

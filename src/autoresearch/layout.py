@@ -15,6 +15,10 @@ LOCK_FILE = "requirements.lock"
 """Beside the proposal, where that names it as the experiment's environment."""
 WORKFLOW_DIR = "workflow"
 NOTES_DIR = "notes"
+SOURCES_DIR = "sources"
+"""The person's reading material, beside the proposal."""
+OWN_DIRS = (NOTES_DIR, SOURCES_DIR)
+"""The person's own in a project: changed, and committed, as they like."""
 IGNORE_FILE = ".gitignore"
 IGNORED = b"# Built again at any time by `autoresearch report`.\n/report/\n"
 

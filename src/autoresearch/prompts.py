@@ -33,9 +33,9 @@ ANSWER = "prompts/answer.md"
 FRAME = (*SYSTEM, MATERIAL, ANSWER)
 
 VARIABLES = (
-    "proposal", "cycles", "records", "before", "feedback", "step", "kind", "cycle", "attempt", "forms",
+    "proposal", "sources", "cycles", "records", "before", "feedback", "step", "kind", "cycle", "attempt", "forms",
 )  # fmt: skip
-"""proposal: text · cycles: list of {name, text}, earlier cycles in short · records: list of {kind,
+"""proposal: text · sources: list of {name, text}, what may be cited · cycles: list of {name, text}, earlier cycles in short · records: list of {kind,
 attempt, by, json} · before: the same of what this step made before and why it was sent back ·
 feedback: list of {from, decision, reason} · step, cycle, attempt · kind: of the record to be made ·
 forms: the schemas of all replies, written by this package."""

@@ -139,6 +139,38 @@ class DataInput(Frozen):
     """Bytes, all files together."""
 
 
+SOURCE_ID = r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,99}"
+SourceId = Annotated[str, Field(pattern=rf"^{SOURCE_ID}$")]
+"""What stands in `[@id]`: a key of a .bib file, or the name of a file in `sources/`."""
+
+
+class Source(Frozen):
+    """Something to read or to cite, as it was when the proposal was taken in."""
+
+    id: SourceId
+    reference: Line
+    """What it is, for people: the entry of the .bib file in one line, else the file's name."""
+    original: Literal["text", "pdf", "reference"]
+    """`reference`: an entry of a .bib file without a text; it is known and nobody here has read it."""
+    path: Line
+    """The file below `sources/`; for a reference the .bib file."""
+    sha256: Digest
+    """Of that file's bytes, which are not kept."""
+    size: Annotated[int, Field(ge=0)]
+    text: FileRef | None = None
+    """What steps are shown of it, committed beside the proposal's record."""
+
+    @model_validator(mode="after")
+    def _has_its_text(self) -> "Source":
+        if (self.text is None) != (self.original == "reference"):
+            raise ValueError("a file has a text, and a reference has none")
+        return self
+
+
+Cites = Annotated[list[SourceId], Field(max_length=50)]
+"""Ids of sources that bear out what stands beside them."""
+
+
 class Tokens(Frozen):
     input: Annotated[int, Field(ge=0)] = 0
     cached: Annotated[int, Field(ge=0)] = 0
@@ -474,9 +506,16 @@ class Proposal(Body):
     environment: Environment | None = None
     """What the experiment section names, as it was when the proposal was taken in."""
     inputs: list[DataInput] = []
+    sources: Annotated[list[Source], Field(max_length=500)] = []
+
+    @model_validator(mode="after")
+    def _sources_differ(self) -> "Proposal":
+        require_unique([source.id for source in self.sources], "ids of sources")
+        return self
 
     def files(self) -> list[FileRef]:
-        return [self.environment.lock] if self.environment and self.environment.lock else []
+        lock = [self.environment.lock] if self.environment and self.environment.lock else []
+        return [*lock, *(source.text for source in self.sources if source.text)]
 
     def headline(self) -> str:
         return clip(self.title, 60)
@@ -499,6 +538,8 @@ class Hypothesis(Frozen):
 
 class Idea(Hypothesis):
     """A candidate approach or rival hypothesis."""
+
+    cites: Cites = []
 
 
 class Ideas(Body):
@@ -540,6 +581,7 @@ class Objection(Frozen):
     id: Name
     objection: Line
     answer: Text = ""
+    cites: Cites = []
 
 
 class ProxyCard(Frozen):
@@ -1339,6 +1381,7 @@ class Claim(Frozen):
     p_after: Probability
     change_our_mind: Line
     """An observable, with a threshold."""
+    cites: Cites = []
 
 
 class Conclusion(Body):

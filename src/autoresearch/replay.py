@@ -517,8 +517,14 @@ class RecordedDesk:
         entry = self.tape.next()
         body = body_as(entry.record, Proposal)
         lock = body.environment.lock if body.environment else None
+        texts = [source.text for source in body.sources if source.text]
         return Written(
-            body.text, body.environment, self.tape.read(entry, lock.path) if lock else None, body.inputs
+            body.text,
+            body.environment,
+            self.tape.read(entry, lock.path) if lock else None,
+            body.inputs,
+            body.sources,
+            {ref.path: self.tape.read(entry, ref.path) for ref in texts},
         )
 
     def offer_edit(self, why: str) -> bool:  # noqa: ARG002 - the tape has the edited text already

@@ -17,7 +17,7 @@ from autoresearch.layout import (
     IGNORE_FILE,
     IGNORED,
     LOCK_FILE,
-    NOTES_DIR,
+    OWN_DIRS,
     PROPOSAL_FILE,
     SETTINGS_FILE,
     WORKFLOW_DIR,
@@ -221,7 +221,7 @@ def _tell(history: History, commits: Sequence[Commit], findings: Findings) -> li
         )
         changed = history.changed_paths(commit)
         if not trailers_of(commit.message):
-            stray = [path for path in changed if not path.startswith(f"{NOTES_DIR}/")]
+            stray = [path for path in changed if path.partition("/")[0] not in OWN_DIRS]
             problem = (
                 f"{commit.id[:12]} by {commit.author.name} is no record and changes {', '.join(stray[:3])}"
             )
@@ -366,7 +366,7 @@ def _proposal(item: Told, earlier: Sequence[Told]) -> list[str] | None:
         return []
     if not isinstance(first, Proposal):
         return [f"{item}: the history does not begin with a proposal"]
-    free = {"text", "text_sha256", "settings", "environment", "inputs"}
+    free = {"text", "text_sha256", "settings", "environment", "inputs", "sources"}
     before = next(b for told in reversed(earlier) if isinstance(b := told.record.body, Proposal | Config))
     problems = [] if body.settings == before.settings else [f"{item}: changes the settings in force"]
     changed = sorted(

@@ -38,6 +38,7 @@ def item(kind, text, attempt=1):
 def context(step="plan", **changes):
     base = {
         "proposal": "# Do shifts show?\n\nTwo paragraphs by a person.\n\nThe second one.",
+        "sources": [{"name": "source smith2020", "text": "Smith (2020). Shifts\n\nShifts were seen."}],
         "cycles": [{"name": "cycle 1", "text": "question: Does it move?\nresult: negligible, 0 [-1, 1]"}],
         "records": [item("ideas", '{\n "question": "Does it move?"\n}')],
         "before": [item("plan", '{\n "question": "Does it move at all?"\n}')],
@@ -138,10 +139,11 @@ def resolve(schema, parts):
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("where", ["proposal", "cycles", "records", "before", "feedback"])
+@pytest.mark.parametrize("where", ["proposal", "sources", "cycles", "records", "before", "feedback"])
 def test_nobody_gets_out_of_a_data_block(step, where):
     value = {
         "proposal": HOSTILE,
+        "sources": [{"name": "source smith2020", "text": HOSTILE}],
         "cycles": [{"name": "cycle 1", "text": HOSTILE}],
         "records": [item("ideas", HOSTILE)],
         "before": [item("plan", HOSTILE)],

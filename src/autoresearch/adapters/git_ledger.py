@@ -37,7 +37,7 @@ from autoresearch.contents import Content, HeldFile, bytes_of
 from autoresearch.credentials import credential_in
 from autoresearch.errors import InvalidInput, LedgerError, Stale
 from autoresearch.layout import (
-    NOTES_DIR,
+    OWN_DIRS,
     commit_message,
     record_path,
     trailers_of,
@@ -372,7 +372,7 @@ class GitLedger:
         """Files of the work tree that differ from the last commit, notes and ignored ones left out."""
         found = []
         for path, _, oid in self._objects.files(f"{BRANCH}^{{tree}}"):
-            if _is_note(path):
+            if _is_own(path):
                 continue
             data = self._work_file(path)
             if data is None:
@@ -380,7 +380,7 @@ class GitLedger:
             elif object_id("blob", data) != oid:
                 found.append(Change(path, "modified"))
         others = self._run("ls-files", "--others", "--exclude-standard", "-z").removesuffix("\0").split("\0")
-        found += [Change(path, "untracked") for path in others if path and not _is_note(path)]
+        found += [Change(path, "untracked") for path in others if path and not _is_own(path)]
         return found
 
     def work_file(self, path: str) -> bytes | None:
@@ -499,11 +499,11 @@ class GitLedger:
         trailers = trailers_of(commit.message)
         if not trailers:
             paths = self.changed_paths(commit)
-            if paths and all(_is_note(path) for path in paths):
+            if paths and all(_is_own(path) for path in paths):
                 return None
             raise LedgerError(
                 f"commit {commit.id[:12]} by {commit.author.name} is not a record and touches more than "
-                f"{NOTES_DIR}/; look at it with: git show {commit.id[:12]}"
+                f"{'/ and '.join(OWN_DIRS)}/; look at it with: git show {commit.id[:12]}"
             )
         path = self._record_path(commit, trailers)
         record = parse_record(self.read(path, commit.id), f"{path} in {commit.id[:12]}")
@@ -606,8 +606,8 @@ def _whole_seconds(when: datetime) -> datetime:
     return datetime.fromtimestamp(int(when.timestamp()), UTC)
 
 
-def _is_note(path: str) -> bool:
-    return path.startswith(f"{NOTES_DIR}/")
+def _is_own(path: str) -> bool:
+    return "/" in path and path.partition("/")[0] in OWN_DIRS
 
 
 def _noted_move(pending: bytes) -> tuple[str, str]:

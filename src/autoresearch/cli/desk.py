@@ -11,10 +11,11 @@ from autoresearch.cli.wiring import project_workflow, shared_model
 from autoresearch.config import parse_settings, settings_diff
 from autoresearch.driver import Written
 from autoresearch.errors import InvalidInput, LedgerError
-from autoresearch.layout import LOCK_FILE, NOTES_DIR, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
+from autoresearch.layout import LOCK_FILE, OWN_DIRS, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.ports import ReviewPort
 from autoresearch.proposal import parse_proposal, read_proposal
-from autoresearch.records import Proposal, Settings
+from autoresearch.records import Proposal, Settings, Source
+from autoresearch.vouched import reader
 from autoresearch.workflow import Workflow
 
 
@@ -32,7 +33,19 @@ class WorkTreeDesk:
         bodies = (entry.record.body for entry in reversed(self._ledger.entries()))
         before = next(body for body in bodies if isinstance(body, Proposal))
         store = InputStore(self._ledger.inputs_dir)
-        return take_in(text, PROPOSAL_FILE, self._ledger.root, store, before.inputs)
+        return take_in(
+            text, PROPOSAL_FILE, self._ledger.root, store, before=before, text_then=self._text_then
+        )
+
+    def _text_then(self, source: Source) -> bytes:
+        """What was read of a source that an earlier proposal brought."""
+        entry = next(
+            entry
+            for entry in reversed(self._ledger.entries())
+            if isinstance(entry.record.body, Proposal) and source in entry.record.body.sources
+        )
+        assert source.text is not None
+        return reader(self._ledger)(entry, source.text.path)
 
     def offer_edit(self, why: str) -> bool:
         if not isinstance(self._reviewer, TerminalReviewer):
@@ -82,5 +95,5 @@ def refuse_foreign_changes(ledger: GitLedger, *, by_model: bool) -> None:
             "a project keeps the workflow it was started with; start another project with --workflow FILE"
         )
     raise LedgerError(
-        "\n".join([*lines, f"only {', '.join(sorted(own))} and {NOTES_DIR}/ are yours to change"])
+        "\n".join([*lines, f"only {', '.join(sorted(own))} and {'/, '.join(OWN_DIRS)}/ are yours to change"])
     )

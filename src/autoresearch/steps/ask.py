@@ -88,6 +88,7 @@ def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type:
         "cycle": at.cycle,
         "attempt": at.attempt,
         "proposal": at.proposal_body().text,
+        "sources": at.library().items(),
         "cycles": earlier_cycles(at.history, at.cycle),
         "records": _seen(at),
         "before": _before(at),

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from autoresearch.monitors.citations import citation_findings, proposal_findings
 from autoresearch.monitors.critique_rules import critique_findings
-from autoresearch.records import RULES, Critique, Finding, Hypothesis, Ideas, MadeBy, clip
+from autoresearch.records import RULES, Critique, Finding, Hypothesis, Ideas, MadeBy, clip, digest_of
 from autoresearch.replies import CritiqueReply
+from autoresearch.sources import cited_in
 from autoresearch.steps.ask import ask
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 
@@ -12,9 +14,14 @@ from autoresearch.steps.situation import Draft, Situation, StepPorts
 def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:
     if by_model:
         return {"proposal": at.proposal.digest} | at.digests("ideas")
-    return at.digests("ideas") | at.sections(
-        "assumptions", "target-and-proxy", "decision-table", "rivals", "background"
-    )
+    sections = at.sections("assumptions", "target-and-proxy", "decision-table", "rivals", "background")
+    return at.digests("ideas") | sections | at.source_digest() | _cited(at)
+
+
+def _cited(at: Situation) -> dict[str, str]:
+    """What the whole proposal cites is looked up here, whichever section it stands in."""
+    cited = sorted(set(cited_in(at.proposal_body().text)))
+    return {"section:cited": digest_of(list(cited))} if cited else {}
 
 
 def run(at: Situation, ports: StepPorts) -> Draft:
@@ -31,6 +38,9 @@ def run(at: Situation, ports: StepPorts) -> Draft:
         missing = parsed.missing
         made_by, files = RULES, {}
     findings = critique_findings(ideas, draft, hypotheses, missing)
+    library = at.library()
+    findings += proposal_findings(library)
+    findings += citation_findings("ideas", ideas, library) + citation_findings("critique", draft, library)
     findings += _one_model(at.entry("ideas").record.made_by, made_by)
     return Draft(draft.model_copy(update={"findings": findings}), made_by, files)
 

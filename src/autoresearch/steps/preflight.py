@@ -1,6 +1,7 @@
 """What the rules find in plan, forecasts and code, before a person is asked."""
 
 from autoresearch.errors import InvalidInput
+from autoresearch.monitors.citations import citation_findings, citation_rule_names
 from autoresearch.monitors.preflight_rules import RULES as PREFLIGHT_RULES
 from autoresearch.monitors.preflight_rules import preflight_findings
 from autoresearch.records import RULES, Critique, Finding, Plan, Prediction, Preflight, clip
@@ -10,7 +11,7 @@ LIMITS_RULE = "plan.limits-above-machine"
 
 
 def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:  # noqa: ARG001 - rules do not ask a model
-    return at.digests("critique", "plan", "prediction")
+    return at.digests("critique", "plan", "prediction") | at.source_digest()
 
 
 def run(at: Situation, ports: StepPorts) -> Draft:
@@ -18,9 +19,13 @@ def run(at: Situation, ports: StepPorts) -> Draft:
     files = {ref.path: at.read(at.entry("plan"), ref.path) for ref in plan.experiment}
     findings = preflight_findings(plan, at.body(Prediction), at.body(Critique), files)
     findings += _limits(plan, ports)
-    return Draft(
-        Preflight(findings=findings, rules=[*(rule.name for rule in PREFLIGHT_RULES), LIMITS_RULE]), RULES
+    library, prediction = at.library(), at.body(Prediction)
+    findings += citation_findings("plan", plan, library) + citation_findings(
+        "prediction", prediction, library
     )
+    cited = [*citation_rule_names("plan"), *citation_rule_names("prediction")]
+    names = [*(rule.name for rule in PREFLIGHT_RULES), *cited, LIMITS_RULE]
+    return Draft(Preflight(findings=findings, rules=names), RULES)
 
 
 def _limits(plan: Plan, ports: StepPorts) -> list[Finding]:

@@ -20,6 +20,7 @@ from autoresearch.records import (
     body_as,
     digest_of,
 )
+from autoresearch.sources import Library
 
 B = TypeVar("B", bound=Body)
 
@@ -65,6 +66,18 @@ class Situation:
 
     def parsed(self) -> ParsedProposal:
         return parse_proposal(self.proposal_body().text)
+
+    def library(self) -> Library:
+        """What may be cited here."""
+        body = self.proposal_body()
+        refs = {source.id: source.text for source in body.sources if source.text}
+        texts = {id_: self.read(self.proposal, ref.path).decode() for id_, ref in refs.items()}
+        return Library(body.sources, texts, body.text)
+
+    def source_digest(self) -> dict[str, str]:
+        """For the steps that look up what a record cites."""
+        plain = self.proposal_body().model_dump(mode="json", include={"sources"})
+        return {"section:sources": digest_of(plain)} if plain["sources"] else {}
 
     def digests(self, *kinds: Kind) -> dict[str, str]:
         return {kind: self.entry(kind).digest for kind in kinds}

@@ -96,7 +96,7 @@ def test_changed_data_are_a_changed_proposal(project, proposal, again):
 def test_data_stay_as_taken_in_where_the_original_is_out_of_reach(project, proposal):
     before = bodies(project, Proposal)[0]
     store = InputStore(project.inputs_dir)
-    written = take_in(before.text, "proposal.md", project.root, store, before.inputs)
+    written = take_in(before.text, "proposal.md", project.root, store, before=before)
     assert written.same_as(before)
     with pytest.raises(InvalidInput, match=r"train\.csv does not exist"):
         take_in(before.text, "proposal.md", project.root, store)

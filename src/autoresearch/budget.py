@@ -21,6 +21,7 @@ from autoresearch.records import (
     CallCaps,
     Caps,
     Digest,
+    Fork,
     Frozen,
     ModelChoice,
     Price,
@@ -70,7 +71,7 @@ class Purse:
         self._reserved = Spend()
         self._committed: dict[Scope, Spend] = {
             "project": spent_in(history),
-            "cycle": spent_in([entry for entry in history if entry.record.cycle == cycle]),
+            "cycle": spent_in(history, cycle),
         }
 
     @property
@@ -179,14 +180,33 @@ def _recorded_since(digest: str, history: Sequence[Entry]) -> bool:
     return bool(places) and any(entry.record.made_by.exchanges for entry in history[places[-1] + 1 :])
 
 
-def spent_in(entries: Sequence[Entry]) -> Spend:
-    """What the records say, the money as far as its price was known."""
-    total = Spend()
-    for entry in entries:
-        made = entry.record.made_by
+def spent_in(history: Sequence[Entry], cycle: int | None = None) -> Spend:
+    """What the records say, of one cycle or of all, the money as far as its price was known."""
+    by_cycle = spent_by_cycle(history)
+    return sum((spend for number, spend in by_cycle.items() if cycle in (None, number)), Spend())
+
+
+def spent_by_cycle(history: Sequence[Entry]) -> dict[int, Spend]:
+    """With what a fork brought along: it begins with the other project's spending, not with none."""
+    found: dict[int, Spend] = {}
+    for entry in history:
+        made, body = entry.record.made_by, entry.record.body
+        spends = {**body.spent} if isinstance(body, Fork) else {}
         if made.exchanges:
-            total += made.spent.model_copy(update={"cost_usd": add_costs(str(_known(made.cost_usd)))})
-    return total
+            known = add_costs(str(_known(made.cost_usd)))
+            spends[entry.record.cycle] = made.spent.model_copy(update={"cost_usd": known})
+        for cycle, spend in spends.items():
+            found[cycle] = found.get(cycle, Spend()) + spend
+    return found
+
+
+def unpriced(history: Sequence[Entry]) -> bool:
+    """Whether some of what was spent had no known price."""
+    return any(
+        entry.record.made_by.cost_usd == "unknown"
+        or (isinstance(body := entry.record.body, Fork) and body.unpriced)
+        for entry in history
+    )
 
 
 def all_tokens(tokens: Tokens) -> int:

@@ -15,6 +15,7 @@ from autoresearch.records import (
     NO_TIER,
     Approval,
     Bundle,
+    Fork,
     Isolation,
     Plan,
     Proposal,
@@ -26,6 +27,7 @@ from autoresearch.records import (
     digest_of,
     sha256,
 )
+from autoresearch.settings_in_force import project_in_force
 from autoresearch.signed import require_signed, require_signed_try
 
 TRY_SECONDS = 60
@@ -62,7 +64,7 @@ def admit(
     plan = body_as(warrant.plan, Plan)
     approval = body_as(warrant.approval.record, Approval)
     run = body_as(warrant.run.record, Run)
-    _decided(approval, warrant, project)
+    _decided(approval, warrant)
     _same_bytes(job, approval.bundle, isolation)
     _same_plan(job, warrant, approval.bundle, plan)
     _same_needs(job, approval.bundle, plan, isolation)
@@ -71,6 +73,7 @@ def admit(
         _issued(job, run, plan, warrant.plan.digest)
     else:
         _listed_recheck(job, run, plan, approval.bundle, warrant.plan.digest)
+        _not_forked_since(warrant)
     if not approval.reviewer.is_person and not project.demonstration:
         raise NotApproved("a script gave the approval, and this project is not marked as a demonstration")
     _fenced(project, isolation, is_shipped=is_shipped)
@@ -82,7 +85,8 @@ def _admit_try(job: Job, warrant: TryWarrant, isolation: Isolation, *, is_shippe
     project, plan, bundle = body_as(warrant.project, Proposal), body_as(warrant.plan, Plan), warrant.bundle
     if warrant.confirmed != digest_of(bundle):
         raise NotApproved("the digest that was confirmed is not that of what the gate shows")
-    if bundle.project != project.project:
+    _chained(warrant.earlier, warrant.project)
+    if bundle.project != project_in_force(warrant.earlier):
         raise NotApproved("what the gate shows belongs to another project")
     if TRY_NAME not in job.run_id:
         raise NotApproved("a try cannot go by the name of a run")
@@ -93,7 +97,6 @@ def _admit_try(job: Job, warrant: TryWarrant, isolation: Isolation, *, is_shippe
     if list(job.trials) != try_trials(warrant.nonce, warrant.plan.digest, plan):
         raise NotApproved("a try is one trial an arm, on the throwaway seed that follows from its nonce")
     _fenced(project, isolation, is_shipped=is_shipped)
-    _chained(warrant.earlier, warrant.project)
     if bundle.plan not in {entry.digest for entry in warrant.earlier}:
         raise NotApproved("the plan that the gate shows is not in the history that is given with it")
     require_signed_try(warrant)
@@ -185,12 +188,13 @@ def _chained(earlier: Sequence[Entry], project: Record) -> Entry:
     return earlier[-1]
 
 
-def _decided(approval: Approval, warrant: Warrant, project: Proposal) -> None:
+def _decided(approval: Approval, warrant: Warrant) -> None:
     if approval.decision != "approve":
         raise NotApproved(f"the reviewer decided {approval.decision}, not approve")
     if approval.shown != digest_of(approval.bundle):
         raise NotApproved("the approval was given for another bundle than the one it carries")
-    if approval.bundle.project != project.project:
+    _chained(warrant.earlier, warrant.project)
+    if approval.bundle.project != project_in_force(warrant.earlier):
         raise NotApproved("the approval belongs to another project")
     run_record = warrant.run.record
     if body_as(run_record, Run).approval != warrant.approval.digest:
@@ -199,6 +203,21 @@ def _decided(approval: Approval, warrant: Warrant, project: Proposal) -> None:
         raise NotApproved("the approval was not the ledger's last record when the run began: it is void")
     if (run_record.cycle, run_record.attempt) != (approval.bundle.cycle, approval.bundle.attempt):
         raise NotApproved("the approval was given for another cycle or attempt")
+
+
+def _not_forked_since(warrant: Warrant) -> None:
+    """The records since the run are given, and this is still the project that the approval was given in."""
+    last = warrant.run.digest
+    for entry in warrant.later:
+        if entry.record.parent != last:
+            raise NotApproved("the history after the run is not the one that its records name")
+        if isinstance(entry.record.body, Fork):
+            raise NotApproved(
+                "it was approved in the project that this one was forked from, and only for there"
+            )
+        last = entry.digest
+    if not warrant.later:
+        raise NotApproved("a recheck comes after a result, and none is given with it")
 
 
 def _same_bytes(job: Job, bundle: Bundle, isolation: Isolation) -> None:

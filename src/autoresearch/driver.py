@@ -44,14 +44,15 @@ from autoresearch.ports import (
     Sleep,
 )
 from autoresearch.proposal import parse_proposal
-from autoresearch.records import HUMAN as MADE_BY_PERSON
 from autoresearch.records import (
+    APART,
     Acceptance,
     Approval,
     Bundle,
     Config,
     DataInput,
     Environment,
+    Fork,
     Kind,
     Proposal,
     Record,
@@ -64,7 +65,13 @@ from autoresearch.records import (
     body_as,
     sha256,
 )
-from autoresearch.settings_in_force import proposal_in_force, settings_in_force
+from autoresearch.records import HUMAN as MADE_BY_PERSON
+from autoresearch.settings_in_force import (
+    project_in_force,
+    proposal_in_force,
+    settings_in_force,
+    workflow_in_force,
+)
 from autoresearch.signed import require_signed_settings
 from autoresearch.steps.experiment import needs_of
 from autoresearch.steps.situation import Situation
@@ -123,6 +130,10 @@ class Desk(Protocol):
         """proposal.md and what it names. Raises InvalidInput if anything of it cannot be read."""
         ...
 
+    def changed_proposal(self, before: Proposal) -> Written | None:
+        """The same, if it is another than `before`."""
+        ...
+
     def offer_edit(self, why: str) -> bool:
         """At a terminal, open the proposal in an editor; True if the person did edit."""
         ...
@@ -165,6 +176,7 @@ class Driver:
                 self._take_in_settings()
                 history = self.ledger.entries()
                 self.require_models(settings_in_force(history), steps_left(self.workflow, history))
+                self._take_in_fork()
                 try:
                     stop = self._walk()
                 except NewProposalNeeded as needed:
@@ -181,6 +193,7 @@ class Driver:
     def decide_once(self) -> bool:
         """Open the gate that waits and record the decision; False if none waits."""
         with self.lock():
+            self._take_in_fork()
             stop = self._walk()
             head = self.ledger.head()
         if isinstance(stop, OpenGate):
@@ -329,23 +342,50 @@ class Driver:
 
     def put_in_force(self, settings: Settings, diff: str, text: bytes) -> None:
         """Record settings that the person confirmed, signed where keys are or become registered. Holds the lock."""
-        history = self.ledger.entries()
-        place = history[-1].record
-        number = sum(entry.record.kind == "config" for entry in history) + 1
         # The first key vouches for itself: whoever registers it shows that they have it.
-        keys = settings_in_force(history).reviewers or settings.reviewers
+        keys = settings_in_force(self.ledger.entries()).reviewers or settings.reviewers
         reviewer = self._decider(keys)
+        body = Config(settings=settings, diff=diff, reviewer=reviewer)
+        self._record_apart(body, {SETTINGS_FILE: text}, keys)
+
+    def record_fork(self, fork: Fork, files: Mapping[str, bytes], keys: Sequence[RegisteredReviewer]) -> None:
+        """Let this ledger, which holds what is shared, go on apart. Signed by one of `keys`, where there are any."""
+        self._record_apart(fork.model_copy(update={"reviewer": self._decider(keys)}), files, keys)
+
+    def _record_apart(
+        self, body: Config | Fork, files: Mapping[str, bytes], keys: Sequence[RegisteredReviewer]
+    ) -> None:
+        history, reviewer = self.ledger.entries(), body.reviewer
+        place = history[-1].record
+        number = sum(entry.record.kind == body.kind for entry in history) + 1
         record = Record(
-            kind="config", cycle=place.cycle, attempt=place.attempt, step=f"config-{number}",
-            parent=history[-1].digest, inputs={}, made_by=MADE_BY_PERSON,
-            body=Config(settings=settings, diff=diff, reviewer=reviewer),
+            kind=body.kind, cycle=place.cycle, attempt=place.attempt, step=f"{body.kind}-{number}",
+            parent=history[-1].digest, inputs={}, made_by=MADE_BY_PERSON, body=body,
         )  # fmt: skip
-        files, head = {SETTINGS_FILE: text}, self.ledger.head()
+        head = self.ledger.head()
         seal = self._seal(record, files, head, reviewer, keys)
         entry = self.ledger.append(
             record, files, after=head, author=reviewer.person, extra=tuple(files), seal=seal
         )
         self.progress.recorded(entry, 0.0)
+
+    def _take_in_fork(self) -> None:
+        """A proposal that was changed since the project was forked, before anything else was done in it."""
+        history = self.ledger.entries()
+        forked = history[last_of_the_work(history) :]
+        if not any(entry.record.kind == "fork" for entry in forked):
+            return
+        cycle, last = current_cycle(history), forked[0].record
+        attempt = last.attempt + 1 if cycle == last.cycle else 1
+        before = body_as(proposal_in_force(history, cycle, attempt).record, Proposal)
+        written = self.desk.changed_proposal(before)
+        if written is None:
+            return
+        if last.kind in ("result", "check", "conclusion", "monitoring", "acceptance") and not _starts_over(
+            last
+        ):
+            _refuse_late_changes(before, written)
+        self._record_proposal(written, before, cycle, attempt)
 
     def _take_in_proposal(self, needed: NewProposalNeeded) -> None:
         history = self.ledger.entries()
@@ -358,10 +398,15 @@ class Driver:
             raise _unchanged(needed)
         if needed.kind == "conclusion":
             _refuse_late_changes(before, written)
-        # A record that holds settings sets them.
-        body = written.body(before, settings_in_force(history))
+        self._record_proposal(written, before, needed.cycle, needed.attempt)
+
+    def _record_proposal(self, written: Written, before: Proposal, cycle: int, attempt: int) -> None:
+        history = self.ledger.entries()
+        # A record that holds settings, a project or a workflow sets them.
+        in_force = {"project": project_in_force(history), "workflow": workflow_in_force(history)[0]}
+        body = written.body(before, settings_in_force(history)).model_copy(update=in_force)
         record = Record(
-            kind="proposal", cycle=needed.cycle, attempt=needed.attempt, step="start",
+            kind="proposal", cycle=cycle, attempt=attempt, step="start",
             parent=history[-1].digest, inputs={}, made_by=MADE_BY_PERSON, body=body,
         )  # fmt: skip
         files = written.files(record)
@@ -376,13 +421,24 @@ class Driver:
 
 
 def _overtaken() -> Stale:
-    return Stale("somebody else decided meanwhile; look with: autoresearch log")
+    return Stale(
+        "the project moved on while the gate was open: somebody decided, or committed a note; nothing was recorded\n"
+        "look with: autoresearch log, and decide again with: autoresearch review"
+    )
+
+
+def _starts_over(last: Record) -> bool:
+    """Whether the work goes back to where everything may be written anew."""
+    body = last.body
+    failed = isinstance(body, Result) and body.status not in ("Completed", "Lost")
+    return failed or (isinstance(body, Acceptance) and body.decision == "redo")
 
 
 def steps_left(workflow: Workflow, history: Sequence[Entry]) -> set[str]:
     """Steps that may still run, ways back included; none once the project has ended."""
     # A new proposal or new settings do not say where the walk stands.
-    last = next((e.record for e in reversed(history) if e.record.kind not in ("proposal", "config")), None)
+    passed = ("proposal", *APART)
+    last = next((e.record for e in reversed(history) if e.record.kind not in passed), None)
     if last is None or current_cycle(history) > last.cycle:
         return workflow.from_step(workflow.start)
     if isinstance(last.body, Approval | Acceptance):
@@ -397,15 +453,22 @@ def steps_left(workflow: Workflow, history: Sequence[Entry]) -> set[str]:
 
 
 def current_cycle(entries: Sequence[Entry]) -> int:
-    """The cycle that is under way: the next one after a written-up follow-up."""
+    """The cycle that is under way: the next one after a written-up follow-up, or in a fork of what was written up."""
     # Settings belong to no cycle: a change between two cycles does not reopen the first.
-    last = next(entry.record for entry in reversed(entries) if entry.record.kind != "config")
+    place = last_of_the_work(entries)
+    last = entries[place].record
     follow_up = any(
         isinstance(entry.record.body, Acceptance) and entry.record.body.decision == "follow-up"
         for entry in entries
         if entry.record.cycle == last.cycle
     )
-    return last.cycle + 1 if follow_up and last.kind == "report" else last.cycle
+    forked = any(entry.record.kind == "fork" for entry in entries[place:])
+    return last.cycle + 1 if (follow_up or forked) and last.kind == "report" else last.cycle
+
+
+def last_of_the_work(entries: Sequence[Entry]) -> int:
+    """Number of the last record that a step made."""
+    return max(number for number, entry in enumerate(entries) if entry.record.kind not in APART)
 
 
 SECTIONS: dict[Kind, str] = {

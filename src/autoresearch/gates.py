@@ -47,7 +47,7 @@ def bundle_for(at: Situation, isolation: Isolation, head: str) -> Bundle:
     plan = at.body(Plan)
     return Bundle(
         gate=at.step,
-        project=at.proposal_body().project,
+        project=at.project_id,
         cycle=at.cycle,
         attempt=at.attempt,
         ledger_head=head,
@@ -71,7 +71,7 @@ def environment_lock(at: Situation) -> dict[str, bytes]:
 def subject_for(at: Situation, head: str) -> Subject:
     return Subject(
         gate=at.step,
-        project=at.proposal_body().project,
+        project=at.project_id,
         cycle=at.cycle,
         attempt=at.attempt,
         ledger_head=head,

@@ -15,6 +15,7 @@ from autoresearch.errors import AutoresearchError, LedgerError, NotApproved, Rej
 from autoresearch.layout import file_path
 from autoresearch.ports import Entry, Ledger, Progress
 from autoresearch.records import (
+    APART,
     Acceptance,
     Approval,
     Kind,
@@ -27,7 +28,7 @@ from autoresearch.records import (
     body_as,
     digest_of,
 )
-from autoresearch.settings_in_force import proposal_in_force, settings_in_force
+from autoresearch.settings_in_force import project_in_force, proposal_in_force, settings_in_force
 from autoresearch.signed import require_signed
 from autoresearch.steps import (
     check,
@@ -173,6 +174,8 @@ class Nodes:
                 at = self.situation(name, state)
         inputs = code.inputs(at, by_model=by_model) if step.kind != "check" else check.inputs(at)
         entry = self._recorded(at, _kind(step.kind), inputs) or _same_inputs(at, _kind(step.kind), inputs)
+        if entry is None and _forked(at):
+            return self._machine(name, self._past_fork(name, state))
         if entry is None:
             began = ports.clock.monotonic()
             self._progress.step(name, at.cycle, at.attempt)
@@ -196,6 +199,8 @@ class Nodes:
         kind = _kind(step.kind)
         at = self.situation(name, state)
         entry = self._recorded(at, kind, at.digests(*GATE_INPUTS[kind]))
+        if _forked(at) and (entry is None or _is_void(at, entry)):
+            return self._gate(name, self._past_fork(name, state))
         while entry is not None and (_is_void(at, entry) or self._used_before(at, entry)):
             # Something else was recorded before the run could begin, or it has begun before: ask again.
             at = replace(at, attempt=at.attempt + 1)
@@ -224,6 +229,10 @@ class Nodes:
             self._progress.recorded(run, ports.clock.monotonic() - began)
         at = self.situation(name, _pass(state, run))
         result = self._recorded(at, "result", experiment.result_inputs(at))
+        if result is None and _forked(at):
+            raise LedgerError(
+                "a fork stands behind a run without its end, which belongs to the other project; see: autoresearch verify"
+            )
         if result is None:
             # After the run record, before anything starts: a crash between the two costs the run, as any
             # does, and not the approval, which would have to be asked for again though nothing ran.
@@ -238,6 +247,30 @@ class Nodes:
         status = body_as(result.record, Result).status
         route = {"Completed": "completed", "Lost": "lost"}.get(status, "failed")
         return self._route(_pass(_pass(state, run), result), step, route, result)
+
+    def _past_fork(self, name: str, state: State) -> State:
+        """A fork closes the attempt it stands in: what comes after it belongs to the next one.
+
+        A proposal that the person changed there may change what the steps before this one read.
+        Those whose sections did not change return the record they have.
+        """
+        self._require_attempts_left(state)
+        state = {**state, "attempt": state["attempt"] + 1, "returned_to": ""}
+        here = (state["cycle"], state["attempt"])
+        changed = any(
+            entry.record.kind == "proposal" and (entry.record.cycle, entry.record.attempt) == here
+            for entry in self._ledger.entries()
+        )
+        kinds = [*GATE_INPUTS["approval"], "ideas", "approval"]
+        if not changed or self._workflow.steps[name].kind not in kinds:
+            return state
+        state = {**state, "feedback": ""}  # the person has said anew what it asked for
+        for before, step in self._workflow.steps.items():
+            if before == name:
+                break
+            if step.kind in kinds and step.kind != "approval":
+                state = self._machine(before, state)
+        return state
 
     # ----------------------------------------------------------------- helpers
 
@@ -283,18 +316,22 @@ class Nodes:
         """Follow the workflow's edge for a decision, opening the next attempt where it goes back."""
         if decision not in RETURNS[step.kind]:
             return {**state, "route": decision}
-        bound = _settings_then(self._ledger.entries(), state).max_attempts
-        if state["attempt"] >= bound:
-            message = (
-                f"cycle {state['cycle']} has used its {bound} attempts; raise max_attempts in autoresearch.toml "
-                "and go on with: autoresearch run"
-            )
-            raise AutoresearchError(message) if step.kind == "result" else Rejected(message)
+        self._require_attempts_left(state, Rejected if step.kind != "result" else AutoresearchError)
         target = step.successors()[decision]
         back: State = {**state, "route": decision, "attempt": state["attempt"] + 1}
         if decision == "lost":
             return back
         return {**back, "feedback": entry.digest, "returned_to": target}
+
+    def _require_attempts_left(
+        self, state: State, error: type[AutoresearchError] = AutoresearchError
+    ) -> None:
+        bound = _settings_then(self._ledger.entries(), state).max_attempts
+        if state["attempt"] >= bound:
+            raise error(
+                f"cycle {state['cycle']} has used its {bound} attempts; raise max_attempts in autoresearch.toml "
+                "and go on with: autoresearch run"
+            )
 
 
 def _settings_then(history: Sequence[Entry], state: State) -> Settings:
@@ -310,12 +347,20 @@ def _settings_then(history: Sequence[Entry], state: State) -> Settings:
         if entry.digest in passed or entry.record.cycle < state["cycle"]
     ]
     following = range(behind[-1] + 1 if behind else 0, len(history))
-    made = (index for index in following if history[index].record.kind not in ("proposal", "config"))
+    made = (index for index in following if history[index].record.kind not in ("proposal", *APART))
     return settings_in_force(history[: next(made, len(history))])
 
 
 def _last_but_settings(history: Sequence[Entry]) -> Entry:
     return next(entry for entry in reversed(history) if entry.record.kind != "config")
+
+
+def _forked(at: Situation) -> bool:
+    """Whether a fork closed the attempt."""
+    return any(
+        entry.record.kind == "fork" and (entry.record.cycle, entry.record.attempt) == (at.cycle, at.attempt)
+        for entry in at.history
+    )
 
 
 def _require_new_proposal(at: Situation, state: State) -> None:
@@ -370,7 +415,8 @@ def _require_decided(at: Situation, entry: Entry, body: Approval | Acceptance) -
         raise NotApproved(f"{what} it was given for something else than it says")
     if f"\nparent {bound.ledger_head}\n".encode() not in entry.raw.split(b"\n\n")[0]:
         raise NotApproved(f"{what} it was given on top of {bound.ledger_head[:12]} and stands elsewhere")
-    here = (at.step, at.proposal_body().project, at.cycle, at.attempt)
+    project = project_in_force(experiment.before(at.history, entry))
+    here = (at.step, project, at.cycle, at.attempt)
     if (bound.gate, bound.project, bound.cycle, bound.attempt) != here:
         raise NotApproved(f"{what} it was given at another gate, in another project or attempt")
     kinds: tuple[Kind, ...] = GATE_INPUTS[entry.record.kind]

@@ -262,6 +262,8 @@ class Warrant:
     earlier: Sequence[Entry]
     """Every record before the approval, oldest first: they say which keys counted when it was given."""
     purpose: Literal["run", "recheck"] = "run"
+    later: Sequence[Entry] = ()
+    """For a recheck, every record after the run's: none of them may be a fork, which voids what was approved."""
 
 
 @dataclass(frozen=True)

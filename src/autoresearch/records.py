@@ -35,6 +35,7 @@ from autoresearch.errors import InvalidInput, LedgerError
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hex."""
+ProjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
 """An identifier that is safe in paths, trailers and prompts."""
 Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*$")]
@@ -490,7 +491,7 @@ class Proposal(Body):
 
     kind: ClassVar[Kind] = "proposal"
 
-    project: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    project: ProjectId
     """Random id of the project, drawn at `start`."""
     title: Line
     text: Annotated[str, Field(min_length=1, max_length=1_000_000)]
@@ -1517,11 +1518,50 @@ class Config(Body):
         return self.diff
 
 
+class Fork(Body):
+    """A history that goes on apart from the project whose records it shares up to here."""
+
+    kind: ClassVar[Kind] = "fork"
+
+    project: ProjectId
+    """Drawn for the fork. Decisions bind it, so none counts on both sides."""
+    from_project: ProjectId
+    from_commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    """The last one that both have."""
+    from_record: Digest
+    """The last record that both have."""
+    reviewer: Reviewer
+    """Who forked; where keys are registered, their signature is needed."""
+    reason: Text = ""
+    settings: Settings
+    """In force in the other project when this was forked, which may be later than what is shared."""
+    workflow: WorkflowRef | None = None
+    """Replaces the workflow from here on; None: it stays."""
+    spent: dict[Annotated[int, Field(ge=1)], Spend] = {}
+    """What models took there beyond the shared records, by cycle. It counts against the budget here, too."""
+    unpriced: bool = False
+    """Some of that had no known price, and is not in its cost."""
+
+    def headline(self) -> str:
+        replaced = ", another workflow" if self.workflow else ""
+        return f"from {self.from_project[:8]} by {clip(self.reviewer.person.name, 30)}{replaced}"
+
+    def diary(self) -> str:
+        shared = (
+            f"The history up to commit {self.from_commit[:12]} is shared with project {self.from_project}."
+        )
+        return "\n".join(filter(None, [self.reason, shared, "No approval given before counts here."]))
+
+
+APART: tuple[Kind, ...] = ("config", "fork")
+"""Kinds of records that no step makes: where the work stands is told by the record before them."""
+
+
 BODIES: dict[str, type[Body]] = {
     body.kind: body
     for body in (
         Proposal, Ideas, Critique, Plan, Prediction, Preflight, Approval, Run, Result,
-        Check, Conclusion, Monitoring, Acceptance, Report, Config,
+        Check, Conclusion, Monitoring, Acceptance, Report, Config, Fork,
     )
 }  # fmt: skip
 

@@ -19,7 +19,14 @@ from autoresearch.contents import Content, HeldFile, bytes_of
 from autoresearch.driver import Driver, Written
 from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, NotApproved, Pending, Rejected
 from autoresearch.exchanges import reparse
-from autoresearch.layout import LOCK_FILE, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR, vouched_files
+from autoresearch.layout import (
+    LOCK_FILE,
+    PROPOSAL_FILE,
+    SETTINGS_FILE,
+    WORKFLOW_DIR,
+    record_path,
+    vouched_files,
+)
 from autoresearch.nodes import Nodes
 from autoresearch.ports import (
     NOTHING,
@@ -44,6 +51,7 @@ from autoresearch.ports import (
     Warrant,
 )
 from autoresearch.records import (
+    APART,
     Acceptance,
     Approval,
     Body,
@@ -63,12 +71,13 @@ from autoresearch.records import (
     Settings,
     body_as,
 )
+from autoresearch.settings_in_force import workflow_in_force
 from autoresearch.ssh_signature import split
 from autoresearch.steps.check import RECHECKS, REFUSED_RULE
 from autoresearch.steps.preflight import LIMITS_RULE
 from autoresearch.steps.situation import StepPorts
 from autoresearch.vouched import finder, reader
-from autoresearch.workflow import Step, Workflow
+from autoresearch.workflow import Step, Workflow, parse_workflow
 
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=BaseModel)
@@ -164,7 +173,15 @@ def replay(
     scratch = make_scratch(tape.time_of_next)
     ledger = ComparingLedger(tape, scratch, on_record)
     ledger.begin()
-    driver = Driver(
+    _run_to_the_end(_driver(ledger, tape, workflow), tape)
+    while not tape.ended():  # a fork stands here
+        ledger.repeat_fork()
+        _run_to_the_end(_driver(ledger, tape, _workflow_then(tape)), tape)
+    return tape.position
+
+
+def _driver(ledger: "ComparingLedger", tape: "Tape", workflow: Workflow) -> Driver:
+    return Driver(
         ledger=ledger,
         lock=_no_lock,
         workflow=workflow,
@@ -179,19 +196,22 @@ def replay(
         sleep=lambda _: None,
         require_models=lambda _settings, _steps: None,
     )
-    _run_to_the_end(driver, tape)
-    return tape.position
+
+
+def _workflow_then(tape: "Tape") -> Workflow:
+    commit = workflow_in_force(tape.entries[: tape.position])[1]
+    return parse_workflow(tape.source.read(f"{WORKFLOW_DIR}/workflow.yaml", commit).decode())
 
 
 def _run_to_the_end(driver: Driver, tape: "Tape") -> None:
-    """Run until the tape ends; again where the person had left, changed the settings and come back."""
+    """Run until the tape ends, or a fork comes next; again where the person had left, changed the settings and come back."""
     came_back = True
     stopped: AutoresearchError | None = None
-    while came_back and not tape.ended():
+    while came_back and not tape.ended() and not tape.at_fork():
         began = tape.position
         stopped = _run_once(driver)
         came_back = not tape.ended() and tape.position > began and isinstance(tape.next().record.body, Config)
-    if tape.ended():
+    if tape.ended() or tape.at_fork():
         return
     if isinstance(stopped, Pending | Rejected):
         raise LedgerError(f"the replay stopped before the history did: {stopped}") from stopped
@@ -237,6 +257,9 @@ class Tape:
             raise TapeEnded("the history ends here")
         return self.entries[self.position]
 
+    def at_fork(self) -> bool:
+        return not self.ended() and self.next().record.kind == "fork"
+
     def next_as(self, body_type: type[B]) -> B:
         return body_as(self.next().record, body_type)
 
@@ -281,6 +304,20 @@ class ComparingLedger:
             extra=tuple(files),
         )
 
+    def repeat_fork(self) -> None:
+        """A person's own act, too: copied with its files and its signature."""
+        entry, source = self._tape.next(), self._tape.source
+        commit = next(commit for commit in source.commits() if commit.id == entry.commit)
+        changed = source.changed_paths(commit)
+        files = {
+            path: source.read(path, entry.commit) for path in changed if path != record_path(entry.record)
+        }
+        signature = split(entry.raw)[1]
+        seal = Seal(entry.when, signature) if signature else None
+        self.append(
+            entry.record, files, after=self.head(), author=entry.author, extra=tuple(files), seal=seal
+        )
+
     def append(
         self,
         record: Record,
@@ -292,8 +329,10 @@ class ComparingLedger:
         seal: Seal | None = None,
     ) -> Entry:
         recorded = self._tape.next()
-        if recorded.record.kind == "config" != record.kind:
-            raise Pending("the settings were changed here, while the work stood still")
+        if recorded.record.kind in APART and record.kind != recorded.record.kind:
+            raise Pending(
+                "the settings were changed or the project was forked here, while the work stood still"
+            )
         made = self._scratch.append(record, files, after=after, author=author, extra=extra, seal=seal)
         differences = tuple(_differences(recorded, made))
         derived = Derived(recorded, differences)
@@ -303,7 +342,7 @@ class ComparingLedger:
         self._tape.position += 1
         for commit in self._own.get(recorded.commit, ()):
             self._scratch.repeat_commit(commit, own_files(self._tape.source, commit))
-        if self._tape.ended():
+        if self._tape.ended() and made.record.kind != "fork":
             raise TapeEnded("the history ends here")
         return made
 
@@ -527,6 +566,10 @@ class RecordedDesk:
             {ref.path: self.tape.read(entry, ref.path) for ref in texts},
         )
 
+    def changed_proposal(self, before: Proposal) -> Written | None:  # noqa: ARG002 - the tape says whether it was
+        taken_in = isinstance(self.tape.next().record.body, Proposal)
+        return self.proposal() if taken_in else None
+
     def offer_edit(self, why: str) -> bool:  # noqa: ARG002 - the tape has the edited text already
         return False
 
@@ -554,11 +597,11 @@ def _ports(tape: Tape) -> Callable[[str, Step, Settings], StepPorts]:
     def ports_for(name: str, step: Step, settings: Settings) -> StepPorts:
         choice = settings.model_of(name, step.model)
         model: Model | None = RecordedModel(tape) if step.prompt and choice.use != "none" else None
-        first = tape.entries[0].commit
+        frozen = workflow_in_force(tape.entries[: max(tape.position, 1)])[1]
         return StepPorts(
             model=model,
             choice=choice,
-            prompt=lambda path: tape.source.read(f"{WORKFLOW_DIR}/{path}", first).decode(),
+            prompt=lambda path: tape.source.read(f"{WORKFLOW_DIR}/{path}", frozen).decode(),
             prompt_path=step.prompt,
             open_sandbox=lambda: RecordedSandbox(tape),
             clock=RecordedClock(tape),

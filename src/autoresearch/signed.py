@@ -16,6 +16,7 @@ from autoresearch.records import (
     Acceptance,
     Approval,
     Config,
+    Fork,
     Proposal,
     Record,
     RegisteredReviewer,
@@ -42,8 +43,8 @@ class Keys:
         body = record.body
         if isinstance(body, Proposal):
             return self._take_proposal(body)
-        if isinstance(body, Config):
-            # The first key vouches for itself: whoever registers it shows that they have it.
+        if isinstance(body, Config | Fork):
+            # A fork sets the settings, too. The first key vouches for itself: whoever registers it shows that they have it.
             problem = _problem(record, raw, body.reviewer, self.registered or body.settings.reviewers)
             if not problem:
                 self.settings = body.settings
@@ -74,7 +75,7 @@ def require_signed_settings(history: Iterable[Entry]) -> Keys:
     """The keys in force after `history`. Raises LedgerError naming a record that set them unsigned."""
     keys = Keys()
     for entry in history:
-        if isinstance(entry.record.body, Proposal | Config):
+        if isinstance(entry.record.body, Proposal | Config | Fork):
             problem = keys.take(entry.record, entry.raw)
             if problem:
                 raise LedgerError(f"{_name(entry)} does not count: {problem}; see: autoresearch verify")
@@ -87,7 +88,7 @@ def signing_of(history: Iterable[Entry]) -> dict[str, str]:
     for entry in history:
         body = entry.record.body
         problem = keys.take(entry.record, entry.raw)
-        if isinstance(body, Approval | Acceptance | Config):
+        if isinstance(body, Approval | Acceptance | Config | Fork):
             sound = f"signed, {body.reviewer.key}" if body.reviewer.key else UNSIGNED
             found[entry.digest] = f"DOES NOT COUNT: {problem}" if problem else sound
     return found

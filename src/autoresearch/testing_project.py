@@ -19,6 +19,7 @@ from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.config import render_settings, settings_diff
 from autoresearch.driver import Driver, Ending, Written
 from autoresearch.errors import Pending
+from autoresearch.fork import fork_at, signers
 from autoresearch.layout import IGNORE_FILE, IGNORED, PROPOSAL_FILE, SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.nodes import Nodes
 from autoresearch.ports import (
@@ -42,6 +43,7 @@ from autoresearch.records import (
     RegisteredReviewer,
     Reviewer,
     Settings,
+    Spend,
     Tool,
     WorkflowRef,
     clip,
@@ -49,7 +51,7 @@ from autoresearch.records import (
     sha256,
 )
 from autoresearch.replay import Silent
-from autoresearch.settings_in_force import proposal_in_force
+from autoresearch.settings_in_force import proposal_in_force, workflow_in_force
 from autoresearch.steps.situation import StepPorts
 from autoresearch.testing import PERSON, WHEN, FakeSandbox, FixedClock
 from autoresearch.workflow import Step, parse_workflow
@@ -81,11 +83,7 @@ def make_project(
         text_sha256=sha256(text.encode()),
         author=author,
         settings=settings,
-        workflow=WorkflowRef(
-            name=parse_workflow(files["workflow.yaml"].decode()).name,
-            sha256=digest_of({path: sha256(data) for path, data in files.items()}),
-            files={path: sha256(data) for path, data in files.items()},
-        ),
+        workflow=workflow_reference(files),
         tool=Tool(version="0", lock_sha256=sha256(b"")),
         demonstration=demonstration,
     )
@@ -101,6 +99,34 @@ def make_project(
     root.mkdir(parents=True, exist_ok=True)
     ledger = GitLedger.create(root, clock)
     ledger.append(record, committed, after="", author=author, extra=tuple(committed))
+    return ledger
+
+
+def workflow_reference(files: Mapping[str, bytes]) -> WorkflowRef:
+    digests = {path: sha256(data) for path, data in files.items()}
+    name = parse_workflow(files["workflow.yaml"].decode()).name
+    return WorkflowRef(name=name, sha256=digest_of(dict(digests)), files=digests)
+
+
+def make_fork(
+    source: GitLedger, step: str, root: Path, *, reason: str = "", signer: Signer | None = None, person: Person = PERSON,
+    workflow: Mapping[str, bytes] | None = None, clock: FixedClock = STILL,
+) -> GitLedger:  # fmt: skip
+    """A fork of `source` after the last record of `step`, as `autoresearch fork` makes it."""
+    history = source.entries()
+    last = next(e for e in reversed(history) if step in (e.record.step, e.record.kind))
+    root.mkdir(parents=True)
+    ledger = GitLedger.create(root, clock)
+    ledger.take_over(source, last.commit)
+    ref = workflow_reference(workflow) if workflow else None
+    body = fork_at(
+        history, last, project=sha256(str(root).encode())[:32], reviewer=Reviewer(person=person), reason=reason,
+        workflow=ref, pending=Spend(),
+    )  # fmt: skip
+    files = {f"{WORKFLOW_DIR}/{path}": data for path, data in (workflow or {}).items()}
+    files[SETTINGS_FILE] = source.read(SETTINGS_FILE, source.head())
+    driver = make_driver(ledger, ScriptedReviewer(person=person), signer=signer)
+    driver.record_fork(body, files, signers(history, last))
     return ledger
 
 
@@ -210,6 +236,10 @@ class TextDesk:
         assert isinstance(body, Proposal)
         return Written(body.text, body.environment, None, body.inputs)
 
+    def changed_proposal(self, before: Proposal) -> Written | None:
+        written = self.proposal() if self.proposals else None
+        return None if written is None or written.same_as(before) else written
+
     def offer_edit(self, why: str) -> bool:  # noqa: ARG002 - no editor here
         return False
 
@@ -256,7 +286,7 @@ def make_driver(
 ) -> Driver:
     """The driver of `autoresearch run`, over doubles."""
     engine = sandbox or FakeSandbox(shifted)
-    first = ledger.entries()[0].commit
+    first = workflow_in_force(ledger.entries())[1]
     text = ledger.read(f"{WORKFLOW_DIR}/workflow.yaml", first).decode()
     workflow = parse_workflow(text)
 

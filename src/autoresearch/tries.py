@@ -25,7 +25,6 @@ from autoresearch.records import (
     Bundle,
     HostFacts,
     Plan,
-    Proposal,
     Reviewer,
     TrialSpec,
     Tryout,
@@ -138,9 +137,8 @@ class TryRoom:
         return f"tries-{self.at.cycle}-{self.at.attempt}-{self.at.step}-{self.at.entry('plan').digest[:12]}"
 
     def _run_id(self, number: int) -> str:
-        project = body_as(self.at.project.record, Proposal).project
         plan = self.at.entry("plan").digest
-        return f"p{project[:8]}{TRY_NAME}{plan[:12]}-{self.at.attempt}-{number}"
+        return f"p{self.at.project_id[:8]}{TRY_NAME}{plan[:12]}-{self.at.attempt}-{number}"
 
     def _note(self, tries: list[Tryout]) -> None:
         if tries:

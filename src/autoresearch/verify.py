@@ -26,13 +26,14 @@ from autoresearch.layout import (
     trailers_of,
     vouched_files,
 )
-from autoresearch.ports import Commit, FileChange, History
+from autoresearch.ports import Commit, Entry, FileChange, History
 from autoresearch.records import (
     Acceptance,
     Approval,
     Body,
     Check,
     Config,
+    Fork,
     Plan,
     Prediction,
     Proposal,
@@ -41,12 +42,14 @@ from autoresearch.records import (
     Result,
     Run,
     Settings,
+    WorkflowRef,
     count,
     digest_of,
     parse_record,
     sha256,
 )
 from autoresearch.safe_text import escape
+from autoresearch.settings_in_force import project_in_force, settings_in_force, workflow_in_force
 from autoresearch.signed import Keys
 
 BLIND_SPOTS = (
@@ -198,7 +201,7 @@ def _signatures(told: Sequence[Told], findings: Findings) -> "Signing":
     for item in told:
         body = item.record.body
         problem = keys.take(item.record, item.commit.raw)
-        if isinstance(body, Approval | Acceptance | Config) and (keys.registered or problem):
+        if isinstance(body, Approval | Acceptance | Config | Fork) and (keys.registered or problem):
             findings.look(SIGNED, *([f"{item}: {problem}"] if problem else []))
         elif problem:
             findings.look(SIGNED, f"{item}: {problem}")
@@ -296,6 +299,12 @@ def _special(record: Record) -> dict[str, Callable[[bytes], bool]]:
     if isinstance(body, Config):
         settings = body.settings
         return {SETTINGS_FILE: lambda data: _settings_in(data) == settings}
+    if isinstance(body, Fork):
+        forked = body.settings
+        return {
+            SETTINGS_FILE: lambda data: _settings_in(data) == forked,
+            **(_workflow_files(body.workflow) if body.workflow else {}),
+        }
     if not isinstance(body, Proposal):
         return {}
     text = body.text.encode()
@@ -308,9 +317,15 @@ def _special(record: Record) -> dict[str, Callable[[bytes], bool]]:
     if record.parent is None:
         special[IGNORE_FILE] = lambda data: data == IGNORED
         special[SETTINGS_FILE] = lambda data: _settings_in(data) == body.settings
-        for path, digest in body.workflow.files.items():
-            special[f"{WORKFLOW_DIR}/{path}"] = lambda data, digest=digest: sha256(data) == digest  # type: ignore[misc]
+        special |= _workflow_files(body.workflow)
     return special
+
+
+def _workflow_files(workflow: WorkflowRef) -> dict[str, Callable[[bytes], bool]]:
+    def is_frozen(digest: str) -> Callable[[bytes], bool]:
+        return lambda data: sha256(data) == digest
+
+    return {f"{WORKFLOW_DIR}/{path}": is_frozen(digest) for path, digest in workflow.files.items()}
 
 
 def _settings_in(data: bytes) -> Settings | None:
@@ -366,9 +381,13 @@ def _proposal(item: Told, earlier: Sequence[Told]) -> list[str] | None:
         return []
     if not isinstance(first, Proposal):
         return [f"{item}: the history does not begin with a proposal"]
-    free = {"text", "text_sha256", "settings", "environment", "inputs", "sources"}
-    before = next(b for told in reversed(earlier) if isinstance(b := told.record.body, Proposal | Config))
-    problems = [] if body.settings == before.settings else [f"{item}: changes the settings in force"]
+    free = {"text", "text_sha256", "settings", "environment", "inputs", "sources", "project", "workflow"}
+    before = _entries(earlier)
+    problems = (
+        [] if body.settings == settings_in_force(before) else [f"{item}: changes the settings in force"]
+    )
+    if (body.project, body.workflow) != (project_in_force(before), workflow_in_force(before)[0]):
+        problems.append(f"{item}: changes the project or its workflow, which only a fork can")
     changed = sorted(
         name
         for name in Proposal.model_fields
@@ -403,12 +422,38 @@ def _decider(item: Told, body: Approval | Acceptance, earlier: Sequence[Told]) -
     if not isinstance(project, Proposal):
         return [f"{item}: no proposal stands at the beginning"]
     bound = body.bundle if isinstance(body, Approval) else body.subject
-    problems = [] if bound.project == project.project else [f"{item}: belongs to another project"]
+    here = project_in_force(_entries(earlier))
+    problems = [] if bound.project == here else [f"{item}: belongs to another project"]
     if body.reviewer.is_person == project.demonstration:
         who = "a person" if body.reviewer.is_person else "a script"
         what = "a demonstration" if project.demonstration else "a project that is no demonstration"
         problems.append(f"{item}: {who} decides in {what}")
     return problems
+
+
+def _fork(item: Told, earlier: Sequence[Told]) -> list[str] | None:
+    body = item.record.body
+    if not isinstance(body, Fork):
+        return None
+    if not earlier:
+        return [f"{item}: shares no record with any project"]
+    stated = (body.from_commit, body.from_record)
+    problems = []
+    if stated != (item.commit.parents[0] if item.commit.parents else "", earlier[-1].digest):
+        problems.append(f"{item}: says it goes on from {body.from_commit[:12]}, but stands elsewhere")
+    ids = [b.project for other in earlier if isinstance(b := other.record.body, Proposal | Fork)]
+    if body.from_project != ids[-1] or body.project in ids:
+        problems.append(f"{item}: confuses the project it comes from with the one it begins")
+    if item.commit.author != body.reviewer.person:
+        problems.append(f"{item}: is in the name of {body.reviewer.person}, but {item.commit.author} made it")
+    ended = {b.run for other in earlier if isinstance(b := other.record.body, Result)}
+    if any(other.record.kind == "run" and other.digest not in ended for other in earlier):
+        problems.append(f"{item}: comes between a run and its result")
+    return problems
+
+
+def _entries(told: Sequence[Told]) -> list[Entry]:
+    return [Entry(t.record, t.digest, t.commit.id, t.commit.when, t.commit.author) for t in told]
 
 
 def _run(item: Told, earlier: Sequence[Told]) -> list[str] | None:
@@ -437,6 +482,9 @@ def _result(item: Told, earlier: Sequence[Told]) -> list[str] | None:
     if not any(other.digest == approval.bundle.prediction for other in earlier):
         return [f"{item}: is older than its prediction"]
     assert run is not None  # or there was no approval
+    began = next(place for place, other in enumerate(earlier) if other.digest == body.run)
+    if any(other.record.kind == "fork" for other in earlier[began:]):
+        return [f"{item}: ended in another project than it began in"]
     return _probed(item, body, run)
 
 
@@ -495,6 +543,7 @@ def _forecasts(item: Told, earlier: Sequence[Told]) -> list[str] | None:
 
 RULES: dict[str, Rule] = {
     "every later proposal changes the text alone": _proposal,
+    "every fork follows what it shares, under a new id": _fork,
     "every approval was given for what it binds": _approval,
     "every run follows an approval at once, with issued seeds": _run,
     "every result ran as approved, after its prediction": _result,

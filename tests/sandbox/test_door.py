@@ -6,8 +6,8 @@ import pytest
 
 from autoresearch import door
 from autoresearch.errors import NotApproved
-from autoresearch.records import Rechecks, TrialSpec, digest_of, sha256
-from autoresearch.testing import FAKE_ISOLATION, FakeSandbox, approved_job, entry_of
+from autoresearch.records import HUMAN, Fork, Rechecks, Record, Reviewer, TrialSpec, digest_of, sha256
+from autoresearch.testing import FAKE_ISOLATION, PERSON, FakeSandbox, approved_job, entry_of
 
 FILES = {
     "experiment/experiment.py": b"def run_trial(a, s, c, d): return {}\n",
@@ -180,7 +180,13 @@ def recheck(**changes):
         warrant.plan.body,
         warrant.approval.record.body.bundle,
     )
-    return replace(job, trials=listed), replace(warrant, purpose="recheck")
+    return replace(job, trials=listed), replace(warrant, purpose="recheck", later=[ended(warrant)])
+
+
+def ended(warrant):
+    """The record after the run's; what it holds is not the door's business."""
+    run = warrant.run.record
+    return entry_of(run.model_copy(update={"kind": "result", "parent": run.digest}))
 
 
 def test_listed_recheck_is_admitted():
@@ -202,6 +208,29 @@ def test_recheck_trials_are_no_run_and_a_run_is_no_recheck():
     assert "trials" in refusal(job, replace(warrant, purpose="run"))
     first, ran = approved()
     assert "rechecks" in refusal(first, replace(ran, purpose="recheck"))
+
+
+def test_no_recheck_without_the_records_since_the_run():
+    job, warrant = recheck()
+    assert "none is given" in refusal(job, replace(warrant, later=[]))
+    later = warrant.later[0]
+    elsewhere = entry_of(later.record.model_copy(update={"parent": "0" * 64}))
+    assert "history after the run" in refusal(job, replace(warrant, later=[elsewhere]))
+
+
+def test_no_recheck_in_a_fork():
+    job, warrant = recheck()
+    project = warrant.project.body
+    fork = Fork(
+        project="f" * 32, from_project=project.project, from_commit="0" * 40, from_record=warrant.later[0].digest,
+        reviewer=Reviewer(person=PERSON), settings=project.settings,
+    )  # fmt: skip
+    record = Record(
+        kind="fork", cycle=1, attempt=1, step="fork-1", parent=warrant.later[0].digest, inputs={}, made_by=HUMAN,
+        body=fork,
+    )  # fmt: skip
+    forked = replace(warrant, later=[*warrant.later, entry_of(record)])
+    assert "forked from" in refusal(job, forked)
 
 
 def test_demonstration_runs_shipped_code_only():

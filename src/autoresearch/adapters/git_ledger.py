@@ -9,11 +9,14 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import git
 from filelock import FileLock, Timeout
@@ -33,7 +36,7 @@ from autoresearch.adapters.git_objects import (
 )
 from autoresearch.adapters.git_reader import ObjectReader
 from autoresearch.boundaries import Reached, go_on
-from autoresearch.contents import Content, HeldFile, bytes_of
+from autoresearch.contents import Content, HeldFile, bytes_of, hashed
 from autoresearch.credentials import credential_in
 from autoresearch.errors import InvalidInput, LedgerError, Stale
 from autoresearch.layout import (
@@ -50,6 +53,8 @@ from autoresearch.ssh_signature import with_signature
 
 BRANCH = "refs/heads/main"
 AGENT = Person(name="autoresearch", email="autoresearch@localhost")
+FILE_MODES = ("100644", "100755")
+"""What is written to the work tree. A person's notes may hold links, too, which are left to their own git."""
 OUTPUTS = "outputs"
 WORK_TREE = "work-tree"
 """The journal's key of the move of the branch that files and index follow."""
@@ -108,9 +113,9 @@ class GitLedger:
             raise LedgerError(f"{root} is not a project: it has no git repository") from error
         self._git = self._repo.git
         self._git.update_environment(**_SAFE_ENVIRONMENT)
-        self._git_dir = Path(self._repo.git_dir)
-        self._objects = ObjectReader(self._git_dir, {**os.environ, **_SAFE_ENVIRONMENT})
-        self._own = self._git_dir / "autoresearch"
+        self.git_dir = Path(self._repo.git_dir)
+        self._objects = ObjectReader(self.git_dir, {**os.environ, **_SAFE_ENVIRONMENT})
+        self._own = self.git_dir / "autoresearch"
         self._cached: tuple[str, list[Entry]] = ("", [])
 
     @classmethod
@@ -129,6 +134,23 @@ class GitLedger:
         (Path(repo.git_dir) / "autoresearch").mkdir(mode=0o700)
         repo.close()
         return cls(root, clock)
+
+    def take_over(self, source: "GitLedger", commit: str) -> None:
+        """Begin, empty as this ledger is, with the history of `source` up to `commit`: the same objects and ids."""
+        pack = [f"--git-dir={source.git_dir}", "pack-objects", "--revs", "--stdout", "--quiet"]
+        unpack = [f"--git-dir={self.git_dir}", "index-pack", "--stdin", "--strict"]
+        with self._writing(), tempfile.TemporaryFile(dir=self._own) as packed:
+            _git_command(pack, stdin=f"{commit}\n".encode(), stdout=packed)
+            packed.seek(0)
+            _git_command(unpack, stdin=packed, stdout=subprocess.DEVNULL)
+            self._move_to(commit, "")
+
+    def keep(self, content: HeldFile) -> None:
+        """Store a file that was too large to commit under its digest. Raises LedgerError if it is another's."""
+        if hashed(content)[0] != content.sha256:
+            raise LedgerError(f"{content.place} has changed on disk since it was written")
+        with self._writing():
+            self._store(content.sha256, content)
 
     def close(self) -> None:
         self._objects.close()
@@ -201,7 +223,7 @@ class GitLedger:
             f"a replace ref stands: {line}" for line in self._run("for-each-ref", "refs/replace").splitlines()
         ]
         for odd in ("info/grafts", "shallow", "objects/info/alternates"):
-            if (self._git_dir / odd).exists():
+            if (self.git_dir / odd).exists():
                 found.append(f".git/{odd} exists")
         if self._run("symbolic-ref", "--quiet", "HEAD", check=False).strip() != BRANCH:
             found.append(f"HEAD is not on {BRANCH}")
@@ -269,7 +291,7 @@ class GitLedger:
         It needs no lock, so a signature may take its time. What is written for it is removed again.
         """
         parts = self._parts(record, after, author, when)
-        writer = ObjectWriter(self._git_dir / "objects")
+        writer = ObjectWriter(self.git_dir / "objects")
         with self._writing():
             try:
                 return replace(parts, tree=self._grow(writer, _committed(record, files), after)).payload()
@@ -349,7 +371,7 @@ class GitLedger:
             for leftover in (self._own / "scratch").glob("*"):
                 leftover.unlink(missing_ok=True)
             for folder in HALF_WRITTEN_IN:
-                remove_half_written(self._git_dir, folder)
+                remove_half_written(self.git_dir, folder)
             self._reached("half-written files removed")
             self.clear_outputs()
             self._mend_work_tree()
@@ -362,7 +384,7 @@ class GitLedger:
         # Only now can a lock be ours; at any other time it is a person's own git at work.
         self._branch().remove_own_lock(new)
         for name in ("index", BRANCH):
-            remove_stale(self._git_dir / f"{name}.lock", self.root)
+            remove_stale(self.git_dir / f"{name}.lock", self.root)
         if self.head() == new:
             self._update_work_tree(old, new)
         self._reached("work tree mended")
@@ -408,7 +430,7 @@ class GitLedger:
 
     def _commit(self, blobs: Mapping[str, Content], old: str, commit_of: Callable[[str], bytes]) -> bytes:
         """Put `blobs` on top of `old`; `commit_of` makes the commit object of a tree. Returns that object."""
-        writer = ObjectWriter(self._git_dir / "objects", self._reached)
+        writer = ObjectWriter(self.git_dir / "objects", self._reached)
         with self._writing():
             try:
                 raw = commit_of(self._grow(writer, blobs, old))
@@ -416,14 +438,17 @@ class GitLedger:
                 writer.sync()
             finally:
                 writer.discard()
-            self.note(WORK_TREE, f"{old}\n{new}\n".encode())
-            self._reached("work tree noted")
-            self._move_branch(new, old)
-            self._reached("branch moved")
-            self._update_work_tree(old, new)
-        self.forget(WORK_TREE)
+            self._move_to(new, old)
         self._reached("record committed")
         return raw
+
+    def _move_to(self, new: str, old: str) -> None:
+        self.note(WORK_TREE, f"{old}\n{new}\n".encode())
+        self._reached("work tree noted")
+        self._move_branch(new, old)
+        self._reached("branch moved")
+        self._update_work_tree(old, new)
+        self.forget(WORK_TREE)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -434,7 +459,7 @@ class GitLedger:
             raise LedgerError(f"could not write to {self.root}: {error.strerror or error}{go_on}") from error
 
     def _move_branch(self, new: str, old: str) -> None:
-        if (self._git_dir / "reftable").is_dir():
+        if (self.git_dir / "reftable").is_dir():
             raise LedgerError(
                 f"{self.root} keeps its branches as a reftable, which is not written here; "
                 "type: git refs migrate --ref-format=files"
@@ -457,18 +482,20 @@ class GitLedger:
         for path, change in changed.items():
             present = self._work_file(path)
             untouched = ("" if present is None else object_id("blob", present)) == change.before
-            if untouched and not self._through_link(path):
+            if untouched and change.mode in FILE_MODES and not self._through_link(path):
                 target = self.root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 data = self._objects.blob(change.oid)
                 write_durably(target, data, "work file", scratch=scratch, reached=self._reached)
+                if change.mode == "100755":
+                    target.chmod(target.stat().st_mode | 0o111)
         self._reached("work files written")
-        lines = "".join(f"100644 {change.oid}\t{path}\0" for path, change in changed.items())
+        lines = "".join(f"{change.mode} {change.oid}\t{path}\0" for path, change in changed.items())
         self._index(lines.encode())
         self._reached("index updated")
 
     def _branch(self) -> Branch:
-        return Branch(self._git_dir / BRANCH, self._scratch(), self._reached)
+        return Branch(self.git_dir / BRANCH, self._scratch(), self._reached)
 
     def _scratch(self) -> Path:
         folder = self._own / "scratch"
@@ -549,6 +576,18 @@ class GitLedger:
         except git.GitCommandError as error:
             raise LedgerError(f"git {args[0]} failed: {_said(error)}") from error
         return bytes(out).decode("utf-8", "surrogateescape")
+
+
+def _git_command(args: Sequence[str], *, stdin: bytes | IO[bytes], stdout: int | IO[bytes]) -> None:
+    """Raises LedgerError with git's own words."""
+    data, file = (stdin, None) if isinstance(stdin, bytes) else (None, stdin)
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        ["git", *args], input=data, stdin=file, stdout=stdout,
+        stderr=subprocess.PIPE, env={**os.environ, **_SAFE_ENVIRONMENT}, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        said = escape(" ".join(done.stderr.decode(errors="replace").split()))
+        raise LedgerError(f"git {args[1]} failed: {said}")
 
 
 def find_root(start: Path) -> Path:

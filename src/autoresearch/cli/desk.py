@@ -30,6 +30,16 @@ class WorkTreeDesk:
     def proposal(self) -> Written:
         text = read_proposal(self._ledger.root / PROPOSAL_FILE)
         parse_proposal(text)
+        return self._written(text)
+
+    def changed_proposal(self, before: Proposal) -> Written | None:
+        text = read_proposal(self._ledger.root / PROPOSAL_FILE)
+        if text != before.text:
+            parse_proposal(text)  # a free-form one stays as a model read it
+        written = self._written(text)
+        return None if written.same_as(before) else written
+
+    def _written(self, text: str) -> Written:
         bodies = (entry.record.body for entry in reversed(self._ledger.entries()))
         before = next(body for body in bodies if isinstance(body, Proposal))
         store = InputStore(self._ledger.inputs_dir)
@@ -92,7 +102,8 @@ def refuse_foreign_changes(ledger: GitLedger, *, by_model: bool) -> None:
         lines.append(f"and {len(foreign) - 5} more; see: git status")
     if any(change.path.startswith(f"{WORKFLOW_DIR}/") for change in foreign):
         lines.append(
-            "a project keeps the workflow it was started with; start another project with --workflow FILE"
+            "a project keeps the workflow it was started with; go on apart with another one by: "
+            "autoresearch fork STEP DIR --workflow FILE"
         )
     raise LedgerError(
         "\n".join([*lines, f"only {', '.join(sorted(own))} and {'/, '.join(OWN_DIRS)}/ are yours to change"])

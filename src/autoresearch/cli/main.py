@@ -163,6 +163,33 @@ def reject(reason: str) -> None:
 
 
 @cli.command()
+@click.argument("step")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--cycle", type=int)
+@click.option("--attempt", type=int)
+@click.option("--workflow", type=click.Path(path_type=Path), help="Go on there with another workflow.yaml.")
+@click.option("-m", "reason", default="", help="Why; it stands in the fork's first record.")
+def fork(
+    step: str,
+    directory: Path,
+    *,
+    cycle: int | None,
+    attempt: int | None,
+    workflow: Path | None,
+    reason: str,
+) -> None:
+    """Make another project in DIR that shares the history up to STEP. No approval counts in both."""
+    from autoresearch.cli.fork import Place, fork_project
+    from autoresearch.cli.system import SystemEntropy
+
+    place, base = Place(step, cycle, attempt), _folder()
+    chosen = base / workflow if workflow else None
+    fork_project(
+        base, place, base / directory, SystemEntropy(), workflow=chosen, reason=reason, plain=_plain()
+    )
+
+
+@cli.command()
 @click.argument("example", required=False, default="label-noise")
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
 def demo(example: str, directory: Path | None) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from autoresearch import __version__, assets
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.output import say
-from autoresearch.cli.wiring import CLOCK, first_proposal, open_project, project_workflow
+from autoresearch.cli.wiring import CLOCK, first_proposal, open_project
 from autoresearch.errors import AutoresearchError
+from autoresearch.layout import WORKFLOW_DIR
 from autoresearch.safe_text import escape
+from autoresearch.workflow import Workflow, parse_workflow
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ def replay_project(folder: Path, *, walk: bool, experiments: bool) -> None:
         derive_again(ledger)
 
 
+def _first_workflow(ledger: GitLedger) -> Workflow:
+    """The one that the project began with; a fork may have brought another since."""
+    return parse_workflow(ledger.read(f"{WORKFLOW_DIR}/workflow.yaml", ledger.entries()[0].commit).decode())
+
+
 def derive_again(ledger: GitLedger) -> None:
     """Print a line a record: ✓, or what differs. Raises if anything does."""
     from autoresearch.replay import Derived, DivergedError, replay
@@ -66,7 +73,7 @@ def derive_again(ledger: GitLedger) -> None:
             return GitLedger.create(Path(scratch), TapeClock(time))
 
         try:
-            number = replay(ledger, make, project_workflow(ledger), show)
+            number = replay(ledger, make, _first_workflow(ledger), show)
         except DivergedError as error:
             raise AutoresearchError(f"replay stopped: {error}") from error
     print(f"{number} records derived again, offline, each equal to the recorded one; head {ledger.head()}")

@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -62,11 +64,11 @@ def start_project(
         parsed_title = parse_proposal(text, proposal.name).title
     else:
         parsed_title = _first_line(text)
-    files = _workflow_files(choices.workflow)
+    files = workflow_files(choices.workflow)
     workflow = parse_workflow(files["workflow.yaml"].decode(), "workflow.yaml")
     require_models(workflow, settings, workflow.steps)  # nothing is made that could not go on
     folder = folder.absolute()
-    _refuse_place(folder)
+    refuse_place(folder)
     author = author or git_identity(Path.cwd())
     body = Proposal(
         project=entropy.token_hex(16),
@@ -75,7 +77,7 @@ def start_project(
         text_sha256=sha256(text.encode()),
         author=author,
         settings=settings,
-        workflow=_reference(workflow.name, files),
+        workflow=workflow_reference(workflow.name, files),
         tool=Tool(version=__version__, lock_sha256=assets.tool_lock_digest()),
         example=choices.example,
         demonstration=choices.demonstration,
@@ -102,9 +104,7 @@ def _settings(choices: Choices) -> Settings:
 
 
 def _build_aside(folder: Path, body: Proposal, source: Path, files: dict[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".autoresearch-", dir=folder.parent))
-    try:
+    with built_aside(folder) as aside:
         ledger = GitLedger.create(aside, CLOCK)
         written = take_in(body.text, source.name, source.parent, InputStore(ledger.inputs_dir))
         record = Record(
@@ -114,6 +114,15 @@ def _build_aside(folder: Path, body: Proposal, source: Path, files: dict[str, by
         files = {**files, **written.files(record)}
         ledger.append(record, files, after="", author=body.author, extra=tuple(files))
         ledger.close()
+
+
+@contextmanager
+def built_aside(folder: Path) -> Iterator[Path]:
+    """A new directory beside `folder`, which it becomes if all went well; else nothing is left of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".autoresearch-", dir=folder.parent))
+    try:
+        yield aside
         aside.chmod(0o777 & ~_umask())
         aside.rename(folder)
     except LedgerError as error:
@@ -130,11 +139,9 @@ def _umask() -> int:
     return mask
 
 
-def _refuse_place(folder: Path) -> None:
+def refuse_place(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Usage(
-            f"{folder} exists and is not empty; name another directory: autoresearch start PROPOSAL DIR"
-        )
+        raise Usage(f"{folder} exists and is not empty; name another directory")
     outer = next((parent for parent in folder.parents if parent.is_dir()), folder.parent)
     inside = subprocess.run(
         ["git", "rev-parse", "--show-toplevel"], cwd=outer, capture_output=True, text=True, check=False
@@ -154,7 +161,7 @@ def _refuse_place(folder: Path) -> None:
         )
 
 
-def _workflow_files(chosen: Path | None) -> dict[str, bytes]:
+def workflow_files(chosen: Path | None) -> dict[str, bytes]:
     """workflow.yaml and its prompts, by path below `workflow/`."""
     try:
         files = assets.workflow_files(chosen or assets.workflow_file(assets.STANDARD))
@@ -171,7 +178,7 @@ def _workflow_files(chosen: Path | None) -> dict[str, bytes]:
     return files
 
 
-def _reference(name: str, files: dict[str, bytes]) -> WorkflowRef:
+def workflow_reference(name: str, files: dict[str, bytes]) -> WorkflowRef:
     digests = {path: sha256(data) for path, data in files.items()}
     return WorkflowRef(name=name, sha256=digest_of(dict(digests)), files=digests)
 

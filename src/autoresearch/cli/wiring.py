@@ -40,8 +40,10 @@ def open_project(folder: Path) -> GitLedger:
 
 
 def project_file(ledger: GitLedger, path: str) -> str:
-    """A file of the project's frozen workflow, as its first commit has it."""
-    return ledger.read(f"{WORKFLOW_DIR}/{path}", ledger.entries()[0].commit).decode()
+    """A file of the project's frozen workflow, as the record that froze it has it."""
+    from autoresearch.settings_in_force import workflow_in_force
+
+    return ledger.read(f"{WORKFLOW_DIR}/{path}", workflow_in_force(ledger.entries())[1]).decode()
 
 
 def project_workflow(ledger: GitLedger) -> Workflow:

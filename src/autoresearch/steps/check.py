@@ -153,8 +153,9 @@ def recheck_job(
         command=design.command,
         needs=needs,
     )
-    earlier = before(history, approval)
-    return job, Warrant(history[0].record, plan.record, approval, run, earlier, purpose="recheck")
+    earlier, later = before(history, approval), history[len(before(history, run)) + 1 :]
+    warrant = Warrant(history[0].record, plan.record, approval, run, earlier, purpose="recheck", later=later)
+    return job, warrant
 
 
 def run_recheck(

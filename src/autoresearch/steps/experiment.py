@@ -67,7 +67,7 @@ def issue(at: Situation, ports: StepPorts) -> Draft:
         approval=approval.digest,
         nonce=nonce,
         trials=issue_trials(nonce, at.entry("plan").digest, plan),
-        run_id=f"p{at.proposal_body().project[:8]}-{approval.digest[:12]}",
+        run_id=f"p{at.project_id[:8]}-{approval.digest[:12]}",
         host=f"{platform.system()} {platform.machine()}",
         probe=probe,
     )

@@ -20,6 +20,7 @@ from autoresearch.records import (
     body_as,
     digest_of,
 )
+from autoresearch.settings_in_force import project_in_force
 from autoresearch.sources import Library
 
 B = TypeVar("B", bound=Body)
@@ -63,6 +64,10 @@ class Situation:
 
     def proposal_body(self) -> Proposal:
         return body_as(self.proposal.record, Proposal)
+
+    @property
+    def project_id(self) -> str:
+        return project_in_force(self.history)
 
     def parsed(self) -> ParsedProposal:
         return parse_proposal(self.proposal_body().text)

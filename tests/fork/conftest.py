@@ -1,0 +1,127 @@
+"""Projects to fork, and forks of them."""
+
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.errors import AutoresearchError
+from autoresearch.replay import replay
+from autoresearch.testing import FixedClock
+from autoresearch.testing_project import drive, make_fork, make_project
+from autoresearch.verify import verify
+from autoresearch.workflow import parse_workflow
+
+TEXT = (Path(__file__).parents[1] / "data" / "quick.md").read_text()
+
+
+@pytest.fixture
+def text():
+    return TEXT
+
+
+@pytest.fixture(scope="session")
+def accepted(tmp_path_factory):
+    """A project from its start to its report."""
+    ledger = make_project(tmp_path_factory.mktemp("accepted") / "project", TEXT)
+    drive(ledger, ["approve", "accept"])
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def opened():
+    """Ledgers to be closed at the end."""
+    ledgers = []
+
+    def add(ledger):
+        ledgers.append(ledger)
+        return ledger
+
+    yield add
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def fork(opened, tmp_path):
+    """`fork(source, step)`: a fork of a ledger, in a directory of its own."""
+
+    def make(source, step, name="fork", **more):
+        return opened(make_fork(source, step, tmp_path / name, **more))
+
+    return make
+
+
+@pytest.fixture
+def project(opened, tmp_path):
+    """A new project of the quick study; `decisions` are made, and then it waits or ends."""
+
+    def make(*decisions, name="project", **more):
+        doubles = {key: more.pop(key) for key in ("desk", "sandbox", "signer") if key in more}
+        ledger = opened(make_project(tmp_path / name, TEXT, **more))
+        with suppress(AutoresearchError):  # it waits for a person
+            drive(ledger, decisions, **doubles)
+        return ledger
+
+    return make
+
+
+class At(FixedClock):
+    """The time of the record that comes next."""
+
+    def __init__(self, time):
+        self.now = time
+
+
+@pytest.fixture
+def replayed(tmp_path, opened):
+    """Derive the project of a ledger again; the head that comes out, and the records made."""
+
+    def make(ledger, name="scratch"):
+        made, scratches = [], []
+        (tmp_path / name).mkdir()
+
+        def make_scratch(time):
+            scratches.append(opened(GitLedger.create(tmp_path / name, At(time))))
+            return scratches[-1]
+
+        first = ledger.entries()[0].commit
+        workflow = parse_workflow(ledger.read("workflow/workflow.yaml", first).decode())
+        replay(ledger, make_scratch, workflow, made.append)
+        return scratches[-1].head(), made
+
+    return make
+
+
+@pytest.fixture
+def sound():
+    """The verdict on a ledger is that nothing is wrong; else the problems are shown."""
+
+    def check(ledger):
+        wrong = {row.name: row.problems for row in verify(ledger).rows if not row.ok}
+        assert wrong == {}
+
+    return check
+
+
+def git(root, *args, data=None):
+    done = subprocess.run(["git", "-C", str(root), *args], input=data, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+@pytest.fixture(name="git")
+def git_command():
+    return git
+
+
+def places(ledger):
+    """`attempt.kind` of every record."""
+    return [f"{e.record.cycle}.{e.record.attempt} {e.record.kind}" for e in ledger.entries()]
+
+
+@pytest.fixture(name="places")
+def places_of():
+    return places

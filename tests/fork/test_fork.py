@@ -1,0 +1,178 @@
+"""A fork shares history up to a record and goes on apart, and no approval counts on both sides."""
+
+import pytest
+
+from autoresearch.errors import AuthorNeeded, AutoresearchError, InvalidInput, Pending
+from autoresearch.records import Approval, Proposal, Settings
+from autoresearch.settings_in_force import project_in_force
+from autoresearch.testing import FakeSandbox
+from autoresearch.testing_project import TextDesk, drive, shifted
+
+STEPS = [
+    "start", "ideate", "critique", "plan", "predict", "preflight", "approve", "experiment", "check", "conclude",
+    "monitor", "accept", "writeup",
+]  # fmt: skip
+AFTER = {
+    "ideate": ["1.2 critique", "1.2 plan", "1.2 prediction", "1.2 preflight"],
+    "predict": ["1.2 preflight"],
+    "preflight": [],
+    "approve": [],
+}
+LATE = {
+    "experiment": ["1.2 check", "1.2 conclusion", "1.2 monitoring"],
+    "monitor": [],
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_fork_shares_the_commits_up_to_its_step_and_is_sound(accepted, fork, sound, step):
+    forked = fork(accepted, step)
+    theirs, ours = accepted.entries(), forked.entries()
+    assert [e.commit for e in ours[:-1]] == [e.commit for e in theirs[: len(ours) - 1]]
+    assert ours[-2].record.step == step
+    body = ours[-1].record.body
+    assert (body.from_commit, body.from_record) == (ours[-2].commit, ours[-2].digest)
+    assert (body.from_project, project_in_force(ours)) == (project_in_force(theirs), body.project)
+    assert forked.changes() == [], "the work tree is the commit's"
+    sound(forked)
+
+
+@pytest.mark.parametrize("step", ["ideate", "predict", "preflight", "approve", "experiment", "monitor"])
+def test_what_follows_a_fork_is_its_next_attempt(accepted, fork, sound, replayed, places, step):
+    forked = fork(accepted, step)
+    shared = len(forked.entries())
+    with pytest.raises(Pending):
+        drive(forked, [])
+    assert places(forked)[shared:] == {**AFTER, **LATE}[step]
+    if step in AFTER:
+        drive(forked, ["approve", "accept"])
+        gate = ["1.2 approval", "1.2 run", "1.2 result", "1.2 check", "1.2 conclusion", "1.2 monitoring"]
+        assert places(forked)[shared:] == [*AFTER[step], *gate, "1.2 acceptance", "1.2 report"]
+    else:
+        drive(forked, ["accept"])
+        assert places(forked)[shared:] == [*LATE[step], "1.2 acceptance", "1.2 report"]
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_a_fork_of_an_accepted_conclusion_writes_its_own_report(accepted, fork, sound, replayed):
+    forked = fork(accepted, "accept")
+    drive(forked, [])
+    assert forked.entries()[-1].record.kind == "report"
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_a_fork_of_a_report_opens_the_next_cycle(accepted, fork, sound, replayed, text, places):
+    forked = fork(accepted, "writeup")
+    with pytest.raises(Pending, match="cycle 2 starts from a changed proposal"):
+        drive(forked, [])
+    changed = text.replace("Which way does the mean", "In which direction does the mean")
+    drive(forked, ["approve", "accept"], desk=TextDesk(forked, [changed]))
+    assert places(forked)[-1] == "2.1 report"
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_the_project_that_was_forked_is_not_touched(accepted, fork):
+    before = (accepted.head(), accepted.changes())
+    fork(accepted, "plan")
+    assert (accepted.head(), accepted.changes()) == before
+
+
+def test_a_pending_approval_is_void_in_the_fork(project, fork, tmp_path):
+    class Asked(FakeSandbox):
+        def probe(self):
+            raise KeyboardInterrupt  # the approval stands, and its run has not begun
+
+    parent = project()
+    with pytest.raises(KeyboardInterrupt):
+        drive(parent, ["approve"], sandbox=Asked(shifted))
+    assert isinstance(parent.entries()[-1].record.body, Approval)
+    forked, sandbox = fork(parent, "approve"), FakeSandbox(shifted)
+    with pytest.raises(Pending):
+        drive(forked, [], sandbox=sandbox)
+    assert sandbox.submitted == []
+    drive(parent, ["accept"])
+    assert parent.entries()[-1].record.kind == "report", "it still counts where it was given"
+
+
+def test_nothing_that_was_approved_before_the_fork_is_run_again(accepted, fork):
+    """The rechecks that the parent's approval lists are the parent's, too."""
+    forked, sandbox = fork(accepted, "experiment"), FakeSandbox(shifted)
+    with pytest.raises(Pending):
+        drive(forked, [], sandbox=sandbox)
+    assert sandbox.submitted == []
+    check = next(e.record.body for e in forked.entries() if e.record.kind == "check")
+    assert check.rechecks == []
+    assert "approved in the project that this one was forked from" in check.findings[0].evidence
+
+
+def test_a_changed_proposal_is_taken_in_before_anything_else(accepted, fork, sound, replayed, places, text):
+    """What read the changed section is made again, and only that."""
+    forked = fork(accepted, "preflight")
+    shared = len(forked.entries())
+    changed = text.replace("trials_per_arm: 6", "trials_per_arm: 7")
+    drive(forked, ["approve", "accept"], desk=TextDesk(forked, [changed]))
+    assert places(forked)[shared : shared + 5] == [
+        "1.2 proposal", "1.2 plan", "1.2 prediction", "1.2 preflight", "1.2 approval",
+    ]  # fmt: skip
+    body = forked.entries()[shared].record.body
+    assert isinstance(body, Proposal)
+    assert body.project == project_in_force(forked.entries())
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_a_changed_question_is_asked_from_the_start(accepted, fork, sound, replayed, places, text):
+    forked = fork(accepted, "approve")
+    shared = len(forked.entries())
+    changed = text.replace("Which way does the mean", "In which direction does the mean")
+    with pytest.raises(Pending):
+        drive(forked, [], desk=TextDesk(forked, [changed]))
+    kinds = ["proposal", "ideas", "critique", "plan", "prediction", "preflight"]
+    assert places(forked)[shared:] == [f"1.2 {kind}" for kind in kinds]
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_what_was_run_cannot_be_changed_by_forking_after_it(accepted, fork, text):
+    forked = fork(accepted, "check")
+    head = forked.head()
+    changed = text.replace("trials_per_arm: 6", "trials_per_arm: 7")
+    with pytest.raises(InvalidInput, match="the experiment ran on it as it was"):
+        drive(forked, [], desk=TextDesk(forked, [changed]))
+    assert forked.head() == head
+
+
+def test_a_rejection_before_the_fork_still_asks_for_a_change(project, fork, sound, replayed, places, text):
+    parent = project(("reject", "too vague"))
+    forked = fork(parent, "approve")
+    with pytest.raises(AuthorNeeded, match="too vague"):
+        drive(forked, [])
+    changed = text.replace("Which way does the mean", "In which direction does the mean")
+    drive(forked, ["approve", "accept"], desk=TextDesk(forked, [changed]))
+    assert places(forked)[-1] == "1.2 report"
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_a_fork_can_be_forked(accepted, fork, sound, replayed, places):
+    first = fork(accepted, "critique")
+    with pytest.raises(Pending):
+        drive(first, [])
+    second = fork(first, "plan", "second")
+    third = fork(second, "fork", "third")
+    assert [b.record.body.from_project for b in third.entries() if b.record.kind == "fork"] == [
+        project_in_force(accepted.entries()), project_in_force(first.entries()), project_in_force(second.entries()),
+    ]  # fmt: skip
+    drive(third, ["approve", "accept"])
+    assert places(third)[-1] == "1.3 report"
+    sound(third)
+    assert replayed(third)[0] == third.head()
+
+
+def test_attempts_are_bounded_in_a_fork_too(fork, project):
+    forked = fork(project(settings=Settings(max_attempts=1)), "plan")
+    with pytest.raises(AutoresearchError, match="max_attempts"):
+        drive(forked, [])

@@ -161,17 +161,24 @@ def _read(directory: int, name: str) -> bytes:
     except OSError as error:
         why = "a link, and links are not followed" if _is_link(directory, name) else error.strerror
         raise InvalidInput(f"{place} cannot be taken in: {why}") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if stat.S_ISDIR(status.st_mode):
-            raise InvalidInput(f"{place} is a directory; put its files into {SOURCES_DIR}/ itself")
-        if not stat.S_ISREG(status.st_mode):
-            raise InvalidInput(f"{place} is no regular file")
-        # One more than may be: a file can have grown since its size was taken.
-        data = file.read(LARGEST_FILE + 1) if status.st_size <= LARGEST_FILE else b""
-    if len(data) > LARGEST_FILE or status.st_size > LARGEST_FILE:
+    try:
+        size = _size(os.fstat(handle), place)
+        with open(handle, "rb", closefd=False) as file:
+            # One more than may be: it can have grown since.
+            data = file.read(LARGEST_FILE + 1) if size <= LARGEST_FILE else b""
+    finally:
+        os.close(handle)
+    if max(len(data), size) > LARGEST_FILE:
         raise InvalidInput(f"{place} has more than {LARGEST_FILE // 10**6} MB; put its text there as .txt")
     return data
+
+
+def _size(status: os.stat_result, place: str) -> int:
+    if stat.S_ISDIR(status.st_mode):
+        raise InvalidInput(f"{place} is a directory; put its files into {SOURCES_DIR}/ itself")
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidInput(f"{place} is no regular file")
+    return status.st_size
 
 
 def _is_link(directory: int, name: str) -> bool:

@@ -20,6 +20,7 @@ from autoresearch.cli.output import say
 from autoresearch.cli.take_in import take_in
 from autoresearch.cli.wiring import CLOCK, open_model, require_models, shared_model
 from autoresearch.config import render_settings
+from autoresearch.driver import Written
 from autoresearch.errors import InvalidInput, LedgerError, Usage
 from autoresearch.layout import IGNORE_FILE, IGNORED, SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.ports import Entropy
@@ -34,6 +35,7 @@ from autoresearch.records import (
     Tool,
     WorkflowRef,
     clip,
+    count,
     digest_of,
     first_problem,
     sha256,
@@ -87,7 +89,11 @@ def start_project(
         IGNORE_FILE: IGNORED,
         **{f"{WORKFLOW_DIR}/{path}": data for path, data in files.items()},
     }
-    _build_aside(folder, body, proposal, committed)
+    sources = _build_aside(folder, body, proposal, committed).sources
+    if sources:
+        read = sum(source.text is not None for source in sources)
+        rest = count(len(sources) - read, "reference")
+        say(f"reading material taken in: {count(read, 'text')}, {rest} without a text")
     warning = shared_model(workflow, settings)
     if warning:
         say(warning)
@@ -103,7 +109,7 @@ def _settings(choices: Choices) -> Settings:
         raise Usage(f"--{option} cannot be used: {first_problem(error)}") from error
 
 
-def _build_aside(folder: Path, body: Proposal, source: Path, files: dict[str, bytes]) -> None:
+def _build_aside(folder: Path, body: Proposal, source: Path, files: dict[str, bytes]) -> Written:
     with built_aside(folder) as aside:
         ledger = GitLedger.create(aside, CLOCK)
         written = take_in(body.text, source.name, source.parent, InputStore(ledger.inputs_dir))
@@ -114,6 +120,7 @@ def _build_aside(folder: Path, body: Proposal, source: Path, files: dict[str, by
         files = {**files, **written.files(record)}
         ledger.append(record, files, after="", author=body.author, extra=tuple(files))
         ledger.close()
+    return written
 
 
 @contextmanager

@@ -19,6 +19,8 @@ _DOI = re.compile(r"(?:\bdoi:\s*|\bdoi\.org/|(?<![\w./]))(10\.\d{4,9}/[^\s\"<>\[
 _ARXIV = re.compile(
     r"\barxiv(?:[:\s]\s*|\.org/(?:abs|pdf|html)/)(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})", re.IGNORECASE
 )
+_DOI_ENDS = r"(?!\w|[./-]\w)"
+_ARXIV_ENDS = r"(?:v\d+)?(?!\w)"
 _NAME = r"([A-Z][\w'’-]+)"
 _AUTHOR_AND_YEAR = re.compile(
     rf"{_NAME}(?: et al\.?|(?: (?:and|&) [A-Z][\w'’-]+))(?:,)? \(?(?:19|20)\d\d"
@@ -82,10 +84,10 @@ def _unresolved(given: CitationInputs) -> Iterator[Note]:
             yield from note(f"[@{id_}]", where, text)
     for where, text in given.texts:
         for doi in (match[1].rstrip(".,;:)'’") for match in _DOI.finditer(text)):
-            if not _stands(doi, given.library.known):
+            if not _stands(doi, given.library.known, _DOI_ENDS):
                 yield from note(f"doi:{doi}", where, _round(doi, text))
         for number in (match[1] for match in _ARXIV.finditer(text)):
-            if not _stands(number, given.library.known):
+            if not _stands(number, given.library.known, _ARXIV_ENDS):
                 yield from note(f"arXiv:{number}", where, _round(number, text))
 
 
@@ -113,9 +115,9 @@ def _named(given: CitationInputs) -> Iterator[Note]:
                 yield Note("warn", said, _round(match[0], text))
 
 
-def _stands(what: str, known: str) -> bool:
+def _stands(what: str, known: str, ends: str = r"(?!\w)") -> bool:
     """As a whole: a DOI that is cut off is another one."""
-    return re.search(rf"(?<!\w){re.escape(what.casefold())}(?!\w)", known) is not None
+    return re.search(rf"(?<!\w){re.escape(what.casefold())}{ends}", known) is not None
 
 
 def _at(where: str) -> str:

@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 # ARGS is handed on: make demo ARGS="EXAMPLE DIR", make test ARGS="tests/test_image.py -x".
 
-.PHONY: help demo test attacks-table bench campaign lint setup lock clean
+.PHONY: help demo test attacks-table bench campaign campaign-ledger lint setup lock clean
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make attacks-table   carry the attacks out and write what came of them into docs/attacks.md'
 	@echo 'make bench   measure against bare baselines (ARGS="sandbox --json FILE")'
 	@echo 'make campaign   kill the supervisor 100 times at random moments (ARGS="--kills 20 --seed 1")'
+	@echo 'make campaign-ledger   kill a whole cycle 300 times, without an engine (ARGS="--boundaries")'
 	@echo 'make lint    ruff, mypy and the import contract'
 	@echo 'make setup   make .venv from requirements.lock; the others do it too'
 	@echo 'make lock    write requirements.lock and sandbox/requirements.lock anew'
@@ -39,6 +40,9 @@ campaign: setup
 	@scripts/engine
 	@$(python) -m autoresearch.adapters.image >/dev/null
 	@$(python) tests/campaigns/kill_supervisor.py $(ARGS)
+
+campaign-ledger: setup
+	@$(python) tests/campaigns/kill_ledger.py $(ARGS)
 
 lint: setup
 	@.venv/bin/ruff check

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from autoresearch import assets
+from autoresearch.records import Settings
 from autoresearch.testing_project import drive, make_project
 
 COMMAND = str(Path(sys.executable).with_name("autoresearch"))
@@ -295,3 +296,32 @@ def test_doctor_with_everything_is_content(tmp_path):
 def test_doctor_never_shows_a_key(tmp_path):
     done = run("doctor", cwd=tmp_path, ANTHROPIC_API_KEY="sk-canary-0123456789-abcdefghij")
     assert "canary" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("models", "environ", "lines"),
+    [
+        ({}, {}, ["missing  model      no credential for anthropic:a"]),
+        ({}, {"ANTHROPIC_API_KEY": "sk-canary-0123456789"}, [
+            "ok       model      anthropic:a for ideate, critique, plan, predict, conclude, writeup: a credential is set",
+        ]),
+        ({"critique": {"use": "command:no-such-program -x"}, "plan": {"use": "none"}}, {"ANTHROPIC_API_KEY": "k"}, [
+            "missing  model      no program no-such-program",
+            "ok       model      none for plan: they read proposal.md",
+            "ok       model      anthropic:a for ideate, predict, conclude, writeup",
+        ]),
+        ({"critique": {"use": "openai:x"}}, {"ANTHROPIC_API_KEY": "k"}, ["missing  model      unknown model 'openai:x'"]),
+        ({"critique": {"base_url": "http://127.0.0.1:1", "headers": {"x-api-key": "$GATE"}}}, {"ANTHROPIC_API_KEY": "k"}, [
+            "missing  model      the header x-api-key of anthropic:a is to come from GATE, which is not set",
+        ]),
+    ],
+)  # fmt: skip
+def test_doctor_looks_at_every_model_of_a_project(tmp_path, quick, models, environ, lines):
+    settings = Settings(model={"use": "anthropic:a"}, models=models)
+    make_project(tmp_path / "p", quick.read_text(), settings=settings).close()
+    cleared = dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"), "")
+    done = run("doctor", cwd=tmp_path / "p", DOCKER_HOST="unix:///nowhere.sock", **(cleared | environ))
+    for line in lines:
+        assert any(printed.startswith(line) for printed in done.stdout.splitlines()), done.stdout
+    assert "canary" not in done.stdout + done.stderr
+    assert done.returncode == 4

@@ -5,12 +5,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from autoresearch.budget import refuse_unknown_price
 from autoresearch.cli.identity import git_identity
 from autoresearch.cli.sandbox import tier_here
-from autoresearch.errors import AutoresearchError, BackEndMissing
-from autoresearch.records import Tier
+from autoresearch.cli.wiring import open_model, open_project, project_workflow
+from autoresearch.errors import AutoresearchError, BackEndMissing, InvalidInput
+from autoresearch.prices import price_of
+from autoresearch.records import ModelChoice, Settings, Tier, digest_of
+from autoresearch.settings_in_force import settings_in_force
 from autoresearch.ssh_signature import INSTALL
 
 OLDEST_PYTHON = (3, 11)
@@ -29,7 +34,7 @@ def examine() -> None:
         ("signing", _signing, False),
         *_tier(tier_here(Path.cwd())),
         ("disk", _disk, True),
-        ("key", _key, False),
+        *_models(Path.cwd()),
     ]
     missing = [name for name, check, needed in checks if not _line(name, check) and needed]
     if missing:
@@ -117,6 +122,34 @@ def _disk() -> str:
     if free < 2048:
         raise BackEndMissing(f"only {free} MB free here; the image takes about 700 MB")
     return f"{free // 1024} GB free"
+
+
+def _models(folder: Path) -> list[Examined]:
+    """Each model that steps of the project here ask; outside a project, what most people use."""
+    try:
+        ledger = open_project(folder)
+    except InvalidInput:
+        return [("key", _key, False)]
+    settings = settings_in_force(ledger.entries())
+    steps = {name: step for name, step in project_workflow(ledger).steps.items() if step.prompt}
+    asked: dict[str, list[str]] = {}
+    choices = {name: settings.model_of(name, step.model) for name, step in steps.items()}
+    for name, choice in choices.items():
+        asked.setdefault(digest_of(choice), []).append(name)
+    return [("model", partial(_model, choices[names[0]], names, settings), True) for names in asked.values()]
+
+
+def _model(choice: ModelChoice, steps: list[str], settings: Settings) -> str:
+    """Raises BackEndMissing without its credential or program, InvalidInput if nobody knows it."""
+    model = open_model(choice)
+    who = f"{choice.use} for {', '.join(steps)}"
+    if model is None:
+        return f"{who}: they read proposal.md"
+    model.require_credential()
+    refuse_unknown_price(settings.budget, price_of(choice), choice.use)
+    if choice.use.startswith("command:"):
+        return f"{who}: the program is there"
+    return f"{who}: a credential is set, for {choice.base_url or 'the provider itself'}"
 
 
 def _key() -> str:

@@ -209,6 +209,18 @@ def unpriced(history: Sequence[Entry]) -> bool:
     )
 
 
+def costs_of(history: Sequence[Entry]) -> list[str]:
+    """In USD, a record each; `unknown` where there was no price. A fork brings along what was spent before it."""
+    costs = []
+    for entry in history:
+        body = entry.record.body
+        costs.append(entry.record.made_by.cost_usd)
+        if isinstance(body, Fork):
+            costs += [spend.cost_usd for spend in body.spent.values()]
+            costs += ["unknown"] if body.unpriced else []
+    return costs
+
+
 def all_tokens(tokens: Tokens) -> int:
     return tokens.input + tokens.cached + tokens.output
 

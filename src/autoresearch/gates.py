@@ -6,6 +6,7 @@ on; the digest of that is on the screen, is what they type, and is in the record
 
 from collections.abc import Sequence
 
+from autoresearch.budget import costs_of
 from autoresearch.errors import Stale
 from autoresearch.layout import file_path
 from autoresearch.ports import (
@@ -178,7 +179,7 @@ def total_cost(history: Sequence[Entry]) -> str:
     """The sum of all recorded costs in USD; `unknown` as soon as one is."""
     from decimal import Decimal
 
-    costs = [entry.record.made_by.cost_usd for entry in history]
+    costs = costs_of(history)
     return "unknown" if "unknown" in costs else str(sum((Decimal(cost) for cost in costs), Decimal(0)))
 
 

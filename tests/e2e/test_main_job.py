@@ -88,7 +88,7 @@ def test_json_of_the_reading_commands_parses(project, module_desk):
     assert plan["body"]["trials_per_arm"] == 6
     state = json.loads(module_desk.run("status", "--json", cwd=project).out)
     assert state["state"] == "finished"
-    rows = json.loads(module_desk.run("log", "--json", cwd=project).out)
+    rows = json.loads(module_desk.run("log", "--json", cwd=project).out)["records"]
     assert [row["kind"] for row in rows] == KINDS
     verified = json.loads(module_desk.run("verify", "--json", cwd=project).out)
     assert verified["sound"] is True

@@ -31,6 +31,7 @@ from autoresearch.records import (
     Deviation,
     Finding,
     Forecast,
+    Fork,
     HostFacts,
     Hypothesis,
     Idea,
@@ -60,6 +61,7 @@ from autoresearch.records import (
     Tokens,
     Tool,
     TrialSpec,
+    Tryout,
     WorkflowRef,
     digest_of,
     file_ref,
@@ -73,7 +75,7 @@ STEPS = {
     "proposal": "start", "ideas": "ideate", "critique": "critique", "plan": "plan", "prediction": "predict",
     "preflight": "preflight", "approval": "approve", "run": "experiment", "result": "experiment",
     "check": "check", "conclusion": "conclude", "monitoring": "monitor", "acceptance": "accept",
-    "report": "writeup", "config": "config-1",
+    "report": "writeup", "config": "config-1", "fork": "fork-1",
 }  # fmt: skip
 INPUTS = {
     "ideas": ["proposal"], "critique": ["ideas"], "plan": ["ideas", "critique"], "prediction": ["plan"],
@@ -294,7 +296,7 @@ class Tale:
             sections_read=["plan"] if self.reading > 60 else [],
         )
 
-    def approve(self, decision="approve", reason=""):
+    def approve(self, decision="approve", reason="", tries=()):
         bundle = Bundle(
             gate="approve", project="ab" * 16, cycle=self.cycle, attempt=self.attempt, ledger_head=self.entries[-1].commit,
             plan=self.latest["plan"], prediction=self.latest["prediction"], preflight=self.latest["preflight"],
@@ -315,6 +317,7 @@ class Tale:
             reason=reason and self.says(reason), forecasts=own if decision == "approve" and self.reviewer.is_person else [],
             attention=self.attention(), edited=PlanDraft(**self.draft(12)) if edit else None,
             edited_files=[file_ref("edited/experiment/experiment.py", CODE)] if edit else [],
+            tries=[Tryout(started_at=self.attention().opened_at, outcome=outcome) for outcome in tries],
         )  # fmt: skip
         return self.add(body, by=HUMAN, author=self.reviewer.person)
 
@@ -502,6 +505,14 @@ class Tale:
             by=HUMAN,
             author=self.reviewer.person,
         )
+
+    def fork(self, reason="", **body):
+        last = self.entries[-1]
+        made = Fork(
+            project="cd" * 16, from_project="ab" * 16, from_commit=last.commit, from_record=last.digest,
+            reviewer=self.reviewer, reason=reason, settings=self.settings, **body,
+        )  # fmt: skip
+        return self.add(made, by=HUMAN, author=self.reviewer.person)
 
     def next_attempt(self):
         self.attempt += 1

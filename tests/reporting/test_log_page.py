@@ -6,8 +6,11 @@ import unicodedata
 
 import pytest
 
-from autoresearch.records import Person
-from autoresearch.reporting.log_page import log_json, log_lines
+from autoresearch.errors import InvalidInput
+from autoresearch.records import Person, Spend
+from autoresearch.reporting.log_page import chosen, log_json, log_lines, log_page_json, total_lines
+from autoresearch.reporting.report import markdown
+from autoresearch.reporting.status_page import status, status_lines
 from autoresearch.safe_text import cells
 
 HOSTILE = (
@@ -144,3 +147,78 @@ def test_decisions_in_haste_are_said_to_be(tale):
     assert "without opening" not in "\n".join(folded(tale().to_gate().approve().to_accept().accept()))
     script = tale(reading=5, is_person=False).to_gate().approve().to_accept().accept()
     assert "without opening" not in "\n".join(folded(script))
+
+
+def test_a_fork_stands_out_and_brings_along_what_was_spent(tale):
+    spent = {1: Spend(cost_usd="0.5", calls=3, seconds=20)}
+    told = tale(model="anthropic:claude-test").to_gate().fork("another way", spent=spent)
+    text = "\n".join(folded(told, 120))
+    assert "FORK                from abababab by Ada Lovelace" in text
+    assert "“another way”" in text
+    assert total_lines(told.entries, width=120, color=False)[-1].startswith(
+        "total    7 records, 0.5852 USD, "
+    )
+    assert "forked      from project abababab after preflight" in "\n".join(
+        status_lines(status(told.entries), width=100, color=False)
+    )
+    report = markdown(told.entries, told.read, cycle=1)
+    assert "**Forked.** This history was forked from project abababab after preflight" in report
+
+
+def test_tries_have_their_line_in_log_and_report(tale):
+    told = tale().to_gate().approve(tries=["crashed", "ran"]).to_accept()
+    said = "Tried 2 times before the decision: crashed, ran"
+    assert said in "\n".join(folded(told))
+    assert f"{said}." in markdown(told.entries, told.read, cycle=1)
+    assert "Tried once before the decision: ran" in "\n".join(folded(tale().to_gate().approve(tries=["ran"])))
+    rows = log_json(told.entries)
+    assert [row["tries"] for row in rows if row["kind"] == "approval"] == [["crashed", "ran"]]
+
+
+def test_what_blocks_is_not_folded_away(tale):
+    told = tale().start().ideas().critique().plan().predict().preflight("block")
+    lines = folded(told)
+    assert lines[-2].split()[1:4] == ["start", "…", "predict"]
+    assert "preflight" in lines[-1]
+    assert "1 blocking: " in lines[-1]
+
+
+def test_a_part_can_be_asked_for(rejected_twice):
+    rejected_twice.next_cycle().to_gate()
+    entries = rejected_twice.entries
+    assert {e.record.cycle for e in chosen(entries, cycle=2)} == {2}
+    assert {e.record.kind for e in chosen(entries, step="experiment")} == {"run", "result"}
+    assert [e.record.kind for e in chosen(entries, step="approval", by="ada love")] == ["approval"] * 4
+    assert chosen(entries) == list(entries)
+    with pytest.raises(InvalidInput, match="no record is of --step nothing; there are step: start, ideate"):
+        chosen(entries, step="nothing")
+    with pytest.raises(InvalidInput, match="--cycle 2, --by Bob"):
+        chosen(entries, cycle=2, by="Bob")
+
+
+def test_costs_and_times_are_summed(tale, rejected_twice):
+    all_of_it = total_lines(rejected_twice.entries, width=200, color=False)
+    assert all_of_it == [
+        "",
+        "total    30 records, 0.2982 USD, experiments 25 s, at the gates 16 min",
+    ]
+    told = tale().to_gate().approve().run().result("Lost").next_attempt().to_gate().next_cycle().to_gate()
+    lines = total_lines(told.entries, width=200, color=False)
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "cycle 1  14 records", "cycle 2  5 records", "total    19 records",
+    ]  # fmt: skip
+    assert "1 run of unknown time" in lines[1]
+
+
+def test_an_unknown_cost_stays_unknown(tale):
+    told = tale(model="anthropic:claude-test").to_gate().fork(unpriced=True)
+    assert "0.0852 USD and an unknown part" in total_lines(told.entries, width=200, color=False)[-1]
+    totals = log_page_json(told.entries)["totals"]
+    assert (totals["all"]["cost_usd"], totals["all"]["cost_complete"]) == ("0.0852", False)
+
+
+def test_the_page_as_json_has_records_and_totals(rejected_twice):
+    page = json.loads(json.dumps(log_page_json(rejected_twice.entries)))
+    assert len(page["records"]) == page["totals"]["all"]["records"]
+    assert [row["cycle"] for row in page["totals"]["cycles"]] == [1]
+    assert page["totals"]["all"]["cost_complete"] is True

@@ -28,6 +28,15 @@ def done(new):
         ),
         (lambda new: new().to_gate().approve(), "under way", "has not begun", "autoresearch run"),
         (lambda new: new().to_gate().approve("reject", "No."), "author needed", "Rejected by Ada", EDIT),
+        (lambda new: new().to_gate().fork(), "waiting", "at the approve gate", "autoresearch review"),
+        (lambda new: new().to_gate().approve().fork(), "waiting", "does not count", "autoresearch review"),
+        (
+            lambda new: new().to_gate().approve("reject", "No.").fork(),
+            "author needed",
+            "Rejected by Ada",
+            EDIT,
+        ),
+        (lambda new: done(new()).accept().report().fork(), "author needed", "cycle 2 follows", EDIT),
         (
             lambda new: new(model=MODEL).to_gate().approve("reject", "No."),
             "under way",

@@ -228,20 +228,26 @@ def status(json_: bool) -> None:
 
 @cli.command()
 @click.option("--full", is_flag=True, help="Every record with its diary paragraph.")
-@click.option("-n", "number", type=click.IntRange(min=1), help="The last N records only.")
+@click.option("--step", help="Of this step or kind only.")
+@click.option("--cycle", type=int, help="Of this cycle only.")
+@click.option("--by", metavar="PERSON", help="By this author only; a part of the name or address will do.")
+@click.option("-n", "number", type=click.IntRange(min=1), help="The last N of these only.")
 @as_json
-def log(full: bool, number: int | None, json_: bool) -> None:
+def log(
+    *, full: bool, step: str | None, cycle: int | None, by: str | None, number: int | None, json_: bool
+) -> None:
     """The history: gates, rejections and failures stand out, machine steps are folded."""
     from autoresearch.cli.wiring import open_project
-    from autoresearch.reporting.log_page import log_json, log_lines
+    from autoresearch.reporting.log_page import chosen, log_lines, log_page_json, total_lines
     from autoresearch.signed import signing_of
 
     entries = open_project(_folder()).entries()
-    chosen = entries[-number:] if number else entries
+    shown = chosen(entries, step=step, cycle=cycle, by=by)[-(number or 0) :]
     if json_:
-        show_json(log_json(chosen))
+        show_json(log_page_json(shown))
         return
-    show(log_lines(chosen, full=full, signing=signing_of(entries), **_look()))
+    show(log_lines(shown, full=full, signing=signing_of(entries), **_look()))
+    show(total_lines(shown, **_look()))
 
 
 @cli.command("show")

@@ -6,7 +6,7 @@ from typing import Any
 from autoresearch.ports import Entry
 from autoresearch.records import Acceptance, Approval, Kind, Plan, Result, count
 from autoresearch.reporting.markdown import Raw, code, inline
-from autoresearch.reporting.text import attention, duration, moment
+from autoresearch.reporting.text import attention, duration, moment, tried
 
 Read = Callable[[Entry, str], bytes]
 LOG_LINES, LOG_CHARACTERS = 15, 4_000
@@ -85,6 +85,7 @@ def _notes(entry: Entry, before: Plan | None, signing: Mapping[str, str]) -> lis
     if isinstance(body, Approval | Acceptance):
         return [
             _attention(body),
+            *([f"{tried(body)}."] if isinstance(body, Approval) and body.tries else []),
             f"{_sentence(signing[entry.digest])}.",
             *(_edit(body) if isinstance(body, Approval) else []),
         ]

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import JsonValue
 
+from autoresearch.budget import costs_of
 from autoresearch.forecast_line import contrast_name
 from autoresearch.forecasting.belief import ratio_bounds
 from autoresearch.ports import Entry
@@ -42,7 +43,7 @@ from autoresearch.reporting.report_results import (
     surprise_text,
     who,
 )
-from autoresearch.reporting.story import decided, demonstration, of_cycle, standing
+from autoresearch.reporting.story import decided, demonstration, forked, of_cycle, standing
 from autoresearch.reporting.text import day, duration, given, moment, number, percent, total_cost
 from autoresearch.settings_in_force import settings_in_force
 from autoresearch.signed import UNSIGNED, signing_of
@@ -135,7 +136,7 @@ def _meta(history: Sequence[Entry], cycle: int, proposal: Proposal) -> str:
         f"proposed by {proposal.author.name}",
         first if first == last else f"{first} to {last}",
         "no model: the steps read the proposal" if model == "none" else f"model {model}",
-        f"cost of the cycle {total_cost(e.record.made_by.cost_usd for e in entries)}",
+        f"cost of the cycle {total_cost(costs_of(entries))}",
     ]
     return " · ".join(words) + "."
 
@@ -151,6 +152,11 @@ def banners(history: Sequence[Entry], cycle: int, found: Found) -> list[dict[str
 
     if demonstration(history):
         add("Demonstration", "No person decided anything in this project: a script answered its gates.")
+    if forked(history):
+        add(
+            "Forked",
+            f"This history was forked {forked(history)}. No approval given before that counts after it.",
+        )
     if _ran_without_isolation(entries):
         add(
             "No isolation: shipped code only",
@@ -509,7 +515,7 @@ def _records_notes(history: Sequence[Entry]) -> dict[str, str]:
         "records_note": f"{count(len(history), 'record')}, one commit each, oldest first. A digest is the SHA-256 of the "
         "record's canonical JSON (RFC 8785), first 12 of 64 digits; of a commit id, the first 10. "
         "At: cycle and attempt. Tokens: in/cached/out. "
-        f"All together: {total_cost(e.record.made_by.cost_usd for e in history)}, "
+        f"All together: {total_cost(costs_of(history))}, "
         f"{sum(t.input for t in tokens)} tokens in, {sum(t.cached for t in tokens)} cached, {sum(t.output for t in tokens)} out.",
         "replay_note": f"Made with autoresearch {tool.version} (lock {tool.lock_sha256[:12]}). {_signing_note(history)}",
     }  # fmt: skip

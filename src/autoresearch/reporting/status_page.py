@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from autoresearch.budget import costs_of
 from autoresearch.ports import Entry
 from autoresearch.records import Acceptance, Approval, Critique, Proposal, body_as
-from autoresearch.reporting.story import State, decided, demonstration, of_cycle, standing, told
+from autoresearch.reporting.story import State, decided, demonstration, forked, of_cycle, standing, told
 from autoresearch.reporting.terminal import Pen
 from autoresearch.reporting.text import attention, total_cost
 from autoresearch.settings_in_force import settings_in_force
@@ -22,6 +23,8 @@ class Status:
 
     title: str
     demonstration: bool
+    forked: str
+    """From which project and where, the last time; empty: never."""
     cycle: int
     attempt: int
     state: State
@@ -46,6 +49,7 @@ def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
     return Status(
         title=body_as(proposals[-1].record, Proposal).title,
         demonstration=demonstration(history),
+        forked=forked(history),
         cycle=last.cycle,
         attempt=last.attempt,
         state=now.state,
@@ -63,7 +67,7 @@ def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
 def _cost(history: Sequence[Entry]) -> str:
     """What the records say, and the cap on it, if there is one."""
     cap = settings_in_force(history).budget.project.usd
-    cost = total_cost(entry.record.made_by.cost_usd for entry in history)
+    cost = total_cost(costs_of(history))
     return cost if cap == "none" else f"{cost} of {cap} USD"
 
 
@@ -104,6 +108,7 @@ def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
         lines.append(pen.warn("demonstration: no person decided anything here"))
     lines += _row("stands", now.where, pen, paint)
     lines += _row("at", f"cycle {now.cycle}, attempt {now.attempt}, {now.records} records", pen)
+    lines += _row("forked", now.forked, pen) if now.forked else []
     lines += _row("model", f"{model}; {now.cost} so far", pen)
     lines += _row("decision", now.last_decision or "none yet", pen)
     lines += _row("attention", "\n".join(now.attention[-GATES_SHOWN:]), pen) if now.attention else []

@@ -9,7 +9,18 @@ from typing import Literal, get_args
 
 from autoresearch.errors import InvalidInput
 from autoresearch.ports import Entry
-from autoresearch.records import Acceptance, Approval, Kind, Proposal, Result, Settings, body_as, count
+from autoresearch.records import (
+    APART,
+    Acceptance,
+    Approval,
+    Fork,
+    Kind,
+    Proposal,
+    Result,
+    Settings,
+    body_as,
+    count,
+)
 from autoresearch.reporting.text import day
 from autoresearch.settings_in_force import settings_in_force
 
@@ -84,9 +95,15 @@ def standing(history: Sequence[Entry], cycle: int, *, alive: bool | None = None)
 
     Steps are those of the standard workflow.
     """
-    entries = [entry for entry in of_cycle(history, cycle) if entry.record.kind != "config"]
-    last, settings = entries[-1], settings_in_force(history)
+    cycles, settings = of_cycle(history, cycle), settings_in_force(history)
+    entries = [entry for entry in cycles if entry.record.kind not in APART]
+    last = entries[-1]
     body, kind = last.record.body, last.record.kind
+    apart = any(entry.record.kind == "fork" for entry in cycles[cycles.index(last) :])
+    if apart and isinstance(body, Approval) and body.decision == "approve":
+        return Standing(
+            "waiting", "The approval does not count in a fork; the gate asks again", "autoresearch review"
+        )
     if isinstance(body, Approval):
         return _after_approval(last, body, settings)
     if isinstance(body, Acceptance):
@@ -94,7 +111,7 @@ def standing(history: Sequence[Entry], cycle: int, *, alive: bool | None = None)
     if isinstance(body, Result) and body.status != "Completed":
         return _after_failure(last, body, settings)
     if kind == "report":
-        return _after_report(entries, settings)
+        return _after_report(entries, settings, apart=apart)
     return _running(alive) if kind == "run" else _between_steps(kind)
 
 
@@ -165,14 +182,15 @@ def _sent_back(entry: Entry, said: str, step: str, settings: Settings, *, edited
     return Standing("author needed", f"{said}; waits for its author", f"edit proposal.md, then: {RUN}")
 
 
-def _after_report(entries: Sequence[Entry], settings: Settings) -> Standing:
+def _after_report(entries: Sequence[Entry], settings: Settings, *, apart: bool) -> Standing:
+    """`apart`: the project was forked after it, to go on with another cycle."""
     decisions = [entry for entry in entries if isinstance(entry.record.body, Acceptance)]
     if not decisions:
         return Standing("finished", "The report is written; nobody accepted anything", "autoresearch report")
     entry = decisions[-1]
     body = body_as(entry.record, Acceptance)
-    said = f"{decided(entry, body)}; {verdicts(body)}{_follow_up(entry, body)}"
-    if body.decision != "follow-up":
+    said = f"{decided(entry, body)}; {verdicts(body)}{_follow_up(entry, body, apart=apart)}"
+    if body.decision != "follow-up" and not apart:
         return Standing("finished", said, "autoresearch report")
     if entry.record.cycle >= settings.max_cycles:
         return Standing("stopped", said, f"raise max_cycles in autoresearch.toml, then: {RUN}")
@@ -181,5 +199,17 @@ def _after_report(entries: Sequence[Entry], settings: Settings) -> Standing:
     return Standing("finished", said, RUN)
 
 
-def _follow_up(entry: Entry, body: Acceptance) -> str:
-    return f"; cycle {entry.record.cycle + 1} follows" if body.decision == "follow-up" else ""
+def _follow_up(entry: Entry, body: Acceptance, *, apart: bool = False) -> str:
+    follows = body.decision == "follow-up" or apart
+    return f"; cycle {entry.record.cycle + 1} follows" if follows else ""
+
+
+def forked(history: Sequence[Entry]) -> str:
+    """`from project 1a2b3c4d after plan (cycle 1, attempt 1), by Ada`; empty if the project is no fork."""
+    for place, entry in reversed(list(enumerate(history))):
+        body = entry.record.body
+        if isinstance(body, Fork):
+            after = f" after {history[place - 1].record.step}" if place else ""
+            where = f"(cycle {entry.record.cycle}, attempt {entry.record.attempt})"
+            return f"from project {body.from_project[:8]}{after} {where}, by {body.reviewer.person.name}"
+    return ""

@@ -77,6 +77,12 @@ def attention(body: Approval | Acceptance) -> str:
     return f"after {duration(seen.seconds)}; opened {', '.join(opened) or 'nothing beyond the first screen'}"
 
 
+def tried(body: Approval) -> str:
+    """`Tried 2 times before the decision: ran, crashed`."""
+    times = "once" if len(body.tries) == 1 else f"{len(body.tries)} times"
+    return f"Tried {times} before the decision: {', '.join(one.outcome for one in body.tries)}"
+
+
 def total_cost(costs: Iterable[str]) -> str:
     """`0.42 USD`, and whether a part of it is not known."""
     known, unknown = Decimal(0), False

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoresearch.errors import InvalidInput
-from autoresearch.records import Forecast, Plan
+from autoresearch.records import Contrast, Forecast, Plan
 
 _SEPARATORS = re.compile(r"[\s,;/]+")
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(%?)")
@@ -85,9 +85,9 @@ def _number(word: str) -> float:
     return value / 100 if found[2] else value
 
 
-def contrast_name(plan: Plan) -> str:
-    """The primary contrast in words, e.g. `accuracy difference (noisy - clean)`."""
-    metric, contrast = plan.metric.name, plan.contrast
+def contrast_name(plan: Plan, contrast: Contrast | None = None) -> str:
+    """The primary contrast, or another, in words, e.g. `accuracy difference (noisy - clean)`."""
+    metric, contrast = plan.metric.name, contrast or plan.contrast
     if contrast.form == "slope":
         return f"slope of {metric} over the arms"
     if contrast.form == "ratio":

@@ -7,7 +7,8 @@ on; the digest of that is on the screen, is what they type, and is in the record
 from collections.abc import Sequence
 
 from autoresearch.budget import costs_of
-from autoresearch.errors import Stale
+from autoresearch.errors import NotApproved, Stale
+from autoresearch.forecasting.surprise import unmet
 from autoresearch.layout import file_path
 from autoresearch.ports import (
     AcceptanceAnswer,
@@ -88,7 +89,7 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer, tries: Sequ
     plan = at.body(Plan)
     author = at.proposal_body().author
     by_model = plan_entry.record.made_by.author == "agent"
-    previous_plan, previous_files = _previous(at)
+    previous_plan, previous_files, previous_critique = _previous(at)
     return ApprovalView(
         bundle=bundle,
         title=at.proposal_body().title,
@@ -110,6 +111,8 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer, tries: Sequ
         cap_usd=settings_in_force(at.history).budget.project.usd,
         tries=tries,
         lock=environment_lock(at),
+        power=power_of(plan, sd_before(at)),
+        previous_critique=previous_critique,
     )
 
 
@@ -171,7 +174,10 @@ def acceptance_record(
         claims=verdicts,
         reason=answer.reason,
         attention=answer.attention,
+        second_look=answer.second_look,
     )
+    if lacking := unmet(at.body(Check), at.body(Conclusion), body):
+        raise NotApproved(lacking)
     return _record(at, body, ("result", "check", "conclusion", "monitoring"))
 
 
@@ -221,15 +227,46 @@ def _forecast_before(at: Situation, reviewer: Reviewer) -> bool:
     )
 
 
-def _previous(at: Situation) -> tuple[Plan | None, dict[str, bytes]]:
-    """Plan and experiment as they stood at the last decision of this cycle."""
+def power_of(plan: Plan, before: float | None = None) -> str:
+    """What effect this many trials show with 80 % power. `before`: an earlier result's sd of the contrast."""
+    from autoresearch.analysis.inference import detectable_sd
+
+    n, wanted = plan.trials_per_arm, plan.contrast.smallest_effect
+    least = detectable_sd(plan.contrast.form, n)
+    if least is None:
+        return ""
+    sd, source = (plan.expected_sd, "the plan") if plan.expected_sd else (before, "an earlier result")
+    if sd is None:
+        return f"{n} seeds see {least:.3g} sd 4 times in 5: {wanted:.3g} only if the sd is under {wanted / least:.2g}"
+    verdict = "enough" if least * sd <= wanted else "NOT ENOUGH"
+    return f"{n} seeds see {least * sd:.3g} 4 times in 5 (sd {sd:.3g}, {source}): {verdict} for {wanted:.3g}"
+
+
+def sd_before(at: Situation) -> float | None:
+    """From seed to seed, in the latest result of the same comparison."""
+    from statistics import stdev
+
+    plans = {entry.digest: entry.record.body for entry in at.history}
+    for entry in reversed(at.history):
+        body, plan = entry.record.body, plans.get(entry.record.inputs.get("plan", ""))
+        if isinstance(body, Check) and isinstance(plan, Plan) and len(body.contrast.per_seed) > 1:
+            now = at.body(Plan)
+            if (plan.metric, plan.contrast, plan.arms) == (now.metric, now.contrast, now.arms):
+                return stdev(body.contrast.per_seed) or None
+    return None
+
+
+def _previous(at: Situation) -> tuple[Plan | None, dict[str, bytes], Critique | None]:
+    """Plan, experiment and critique as they stood at the last decision of this cycle."""
     decided = [e for e in at.history if e.record.kind == "approval" and e.record.cycle == at.cycle]
     if not decided:
-        return None, {}
+        return None, {}, None
     shown = body_as(decided[-1].record, Approval).bundle.plan
     entry = next(e for e in at.history if e.digest == shown)
     plan = body_as(entry.record, Plan)
-    return plan, {ref.path: at.read(entry, ref.path) for ref in plan.experiment}
+    critique = next(e for e in at.history if e.digest == decided[-1].record.inputs["critique"])
+    files = {ref.path: at.read(entry, ref.path) for ref in plan.experiment}
+    return plan, files, body_as(critique.record, Critique)
 
 
 def _decisions(at: Situation) -> list[str]:

@@ -12,12 +12,15 @@ from typing import Protocol, TypedDict
 from langgraph.types import interrupt
 
 from autoresearch.errors import AutoresearchError, LedgerError, NotApproved, Rejected
+from autoresearch.forecasting.surprise import unmet
 from autoresearch.layout import file_path
 from autoresearch.ports import Entry, Ledger, Progress
 from autoresearch.records import (
     APART,
     Acceptance,
     Approval,
+    Check,
+    Conclusion,
     Kind,
     Person,
     Proposal,
@@ -424,6 +427,8 @@ def _require_decided(at: Situation, entry: Entry, body: Approval | Acceptance) -
     differing = [kind for kind, digest in asked.items() if getattr(bound, kind) != digest]
     if differing:
         raise NotApproved(f"{what} it was given for another {differing[0]}")
+    if isinstance(body, Acceptance) and (lacking := unmet(at.body(Check), at.body(Conclusion), body)):
+        raise NotApproved(f"{what} {lacking}")
 
 
 def _pass(state: State, entry: Entry) -> State:

@@ -471,6 +471,10 @@ class ApprovalView:
     """What was tried at this gate before, and whether it ran."""
     lock: Mapping[str, bytes] = field(default_factory=dict)
     """The environment's lock by its path, where the plan names one."""
+    power: str = ""
+    """What effect this many trials can show, in our words."""
+    previous_critique: Critique | None = None
+    """The one behind the last decision; None at the first gate."""
 
 
 @dataclass(frozen=True)
@@ -521,6 +525,8 @@ class AcceptanceAnswer:
     claims: Mapping[str, ClaimVerdict]
     reason: str
     attention: Attention
+    second_look: bool = False
+    """The gate asked twice, as a result very far from its forecast calls for."""
 
 
 class ReviewPort(Protocol):

@@ -1306,6 +1306,10 @@ class Surprise(Frozen):
     verdict: Literal["expected", "explain", "rerun"]
     """`explain` below p .10 (3.32 bits), `rerun` below p .025."""
 
+    @property
+    def needs_second_look(self) -> bool:
+        return self.verdict == "rerun"
+
 
 class RecheckTrial(Frozen):
     trial: TrialSpec
@@ -1351,6 +1355,11 @@ class Check(Body):
     def diary(self) -> str:
         departed = f" {count(len(self.deviations), 'deviation')} from the plan." if self.deviations else ""
         return f"Primary forecast: {self.surprise.verdict}. {findings_line(self.findings)}.{departed}"
+
+    @property
+    def fresh_seed_ran(self) -> bool:
+        """A trial on a seed that the run did not have ended well."""
+        return any(recheck.fresh and recheck.value is not None for recheck in self.rechecks)
 
     @property
     def exploratory(self) -> bool:

@@ -207,6 +207,7 @@ def acceptance(view: AcceptanceView, decision: AcceptDecision, reason: str = "")
         claims={claim.id: verdict for claim in view.conclusion.claims},  # type: ignore[misc]
         reason=reason,
         attention=_attention(),
+        second_look=view.check.surprise.needs_second_look,
     )
 
 

@@ -2,8 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoresearch.forecasting.surprise import surprise
-from autoresearch.records import OUTCOMES, Forecast
+from autoresearch.forecasting.surprise import surprise, unmet
+from autoresearch.records import (
+    OUTCOMES,
+    Acceptance,
+    Check,
+    Conclusion,
+    Forecast,
+    RecheckTrial,
+    Surprise,
+    TrialSpec,
+)
 
 
 def quantile(*q):
@@ -84,3 +93,43 @@ def test_any_distance_has_a_number():
     made = surprise(quantile(-5e-324, 0, 5e-324), 1e308)
     assert made.verdict == "rerun"
     assert made.p == 0
+
+
+# ------------------------------------------------------- what an acceptance owes
+
+
+def accepted(**fields):
+    chosen = {"decision": "accept", "reason": "an odd pilot", "second_look": True, **fields}
+    return Acceptance.model_construct(**chosen)
+
+
+def checked(verdict, *, fresh=True):
+    spec = TrialSpec(index=4, arm="a", seed=1)
+    again = RecheckTrial(trial=spec, fresh=fresh, same_bytes=None if fresh else True, value=0.5)
+    found = Surprise(forecast="P1", z=3.0, p=0.003, verdict=verdict)
+    return Check.model_construct(surprise=found, rechecks=[again])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "given", "told", "lacking"),
+    [
+        ("expected", {"reason": "", "second_look": False}, "", ""),
+        ("explain", {"reason": "", "second_look": False}, "", "nobody wrote why"),
+        ("explain", {"reason": "", "second_look": False}, "a slip of the pilot", ""),
+        ("explain", {"second_look": False}, "", ""),
+        ("rerun", {"second_look": False}, "a slip of the pilot", "second time"),
+        ("rerun", {"reason": ""}, "a slip of the pilot", "with a reason"),
+        ("rerun", {}, "", ""),
+        ("rerun", {"decision": "redo", "reason": "again", "second_look": False}, "", ""),
+        ("rerun", {"decision": "follow-up", "second_look": False}, "told", "second time"),
+    ],
+)
+def test_an_acceptance_meets_the_surprise(verdict, given, told, lacking):
+    conclusion = Conclusion.model_construct(surprise_explained=told)
+    found = unmet(checked(verdict), conclusion, accepted(**given))
+    assert (lacking in found) if lacking else found == ""
+
+
+def test_nothing_makes_up_for_a_missing_fresh_seed():
+    conclusion = Conclusion.model_construct(surprise_explained="told")
+    assert "no fresh seed" in unmet(checked("rerun", fresh=False), conclusion, accepted())

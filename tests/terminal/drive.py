@@ -50,6 +50,9 @@ GATES = {
     "accept": lambda r: r.accept(views.acceptance_view()),
     "accept-long": lambda r: r.accept(views.long_acceptance()),
     "accept-blocked": lambda r: r.accept(views.blocked_acceptance()),
+    "accept-unlikely": lambda r: r.accept(views.surprised("explain")),
+    "accept-surprised": lambda r: r.accept(views.surprised()),
+    "accept-not-rerun": lambda r: r.accept(views.surprised(fresh=False)),
     "both": lambda r: (r.approve(views.approval_view(), try_out), r.accept(views.acceptance_view()))[1],
     "settings": lambda r: r.confirm_settings("-max_attempts = 8\n+max_attempts = 9\x1b[2J\n"),
 }

@@ -524,6 +524,41 @@ def test_accepting_over_a_blocking_finding_needs_a_reason(gate, subject):
     assert g.result()["reason"] == "rounded by hand, checked"
 
 
+def test_an_unlikely_result_is_accepted_with_a_reason(gate, subject):
+    g = gate("accept-unlikely")
+    g.answer("Decision: ", "accept")
+    g.expect("far from its forecast")
+    g.answer("Why accept?", "the pilot was smaller")
+    g.answer("To accept, type", subject[:8])
+    answer = g.result()
+    assert (answer["reason"], answer["second_look"]) == ("the pilot was smaller", False)
+
+
+def test_a_very_surprising_result_is_looked_at_twice(gate, subject):
+    g = gate("accept-surprised", size=(50, 100))
+    g.answer("Decision: ", "accept")
+    g.expect("An error is likelier than usual")
+    g.expect("0.04 over 1 seed that the run never had")
+    g.answer("Second look:", "")
+    g.answer("Decision: ", "accept")
+    g.answer("Second look:", "accept")
+    g.answer("Why accept?", "the fresh seed agrees")
+    g.answer("To accept, type", subject[:8])
+    answer = g.result()
+    assert answer["decision"] == "accept"
+    assert (answer["reason"], answer["second_look"]) == ("the fresh seed agrees", True)
+
+
+def test_a_very_surprising_result_without_a_fresh_seed_is_not_accepted(gate, subject):
+    g = gate("accept-not-rerun")
+    g.answer("Decision: ", "accept")
+    g.expect("is not accepted before a fresh seed was run")
+    g.answer("Decision: ", "redo")
+    g.answer("Why redo?", "no fresh seed")
+    g.answer("To redo, type", subject[:8])
+    assert g.result()["decision"] == "redo"
+
+
 def test_claims_off_the_screen_are_shown_before_accepting(gate, subject):
     g = gate("accept", size=(12, 60))
     for _ in range(2):  # leaving them at their first page is not having seen them

@@ -467,3 +467,16 @@ def test_the_ceiling_of_the_card_is_the_one_shown():
         target="t", proxy="p", dynamic="d", disanalogies=[], p_given_target=0.8, p_given_not=0.25
     )
     assert f"{card.ceiling:.3g}" == "3.2"
+
+
+def test_an_assumption_relabelled_shows_in_what_changed(views):
+    """Calling it tested changes a word; the gate says that no run stands behind it."""
+    statuses = {"a1": "tested", "a2": "accepted"}
+    now = [a.model_copy(update={"status": statuses[a.id]}) for a in views.CRITIQUE.assumptions]
+    critique = views.CRITIQUE.model_copy(update={"assumptions": now})
+    view = views.approval_view(critique=critique, previous_critique=views.CRITIQUE)
+    screen = "\n".join(approve_screen(view, Look(120, 40), forecasts_open=True))
+    assert "a1 open -> tested (no evidence of it here)" in screen
+    assert "a2" not in screen.partition("Changed")[2].partition("History")[0]
+    before = views.approval_view(previous_critique=views.CRITIQUE)
+    assert "->" not in "\n".join(approve_screen(before, Look(120, 40), forecasts_open=True))

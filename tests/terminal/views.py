@@ -220,6 +220,7 @@ def approval_view(**changes) -> ApprovalView:
         model="none",
         cost_usd="0",
         expected_trials=40,
+        power="20 seeds see 0.66 sd 4 times in 5: 0.02 only if the sd is under 0.03",
     )
     return replace(view, **changes)
 
@@ -375,6 +376,14 @@ def blocked_acceptance() -> AcceptanceView:
         explanation="0.037 is not a computed number",
     )
     return acceptance_view(monitoring=Monitoring(findings=[found], rules=["claims.numbers"]))
+
+
+def surprised(verdict="rerun", *, fresh=True) -> AcceptanceView:
+    """A result that its forecast called all but impossible."""
+    surprise = CHECK.surprise.model_copy(update={"verdict": verdict, "z": 4.0, "p": 0.00006})
+    rechecks = [recheck for recheck in CHECK.rechecks if fresh or not recheck.fresh]
+    changes = {"surprise": surprise, "rechecks": rechecks, "fresh_contrast": 0.04 if fresh else None}
+    return acceptance_view(check=CHECK.model_copy(update=changes))
 
 
 def long_acceptance() -> AcceptanceView:

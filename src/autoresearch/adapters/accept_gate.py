@@ -11,6 +11,7 @@ from autoresearch.adapters.accept_screens import (
     blocking,
     claims_on_screen,
     cut_claims,
+    second_look_page,
 )
 from autoresearch.adapters.dialogue import Dialogue
 from autoresearch.adapters.screen_text import theirs
@@ -34,6 +35,7 @@ class AcceptGate:
     dialogue: Dialogue
     verdicts: dict[str, ClaimVerdict] = field(init=False)
     """By claim id; `accept` unless the person says otherwise."""
+    looked_twice: bool = False
 
     def __post_init__(self) -> None:
         self.verdicts = {claim.id: "accept" for claim in self.view.conclusion.claims}
@@ -49,7 +51,9 @@ class AcceptGate:
             decision = chosen or _DECISIONS[self.dialogue.decide(ACCEPT_DECISIONS, self._judge)]
             reason = given_reason if chosen else ""
             chosen = None
-            if decision in ("accept", "follow-up") and not self._can_accept():
+            if decision in ("accept", "follow-up") and not (
+                self._can_accept() and self._second_look(decision)
+            ):
                 continue
             if self._reason_due(decision) and not reason.strip():
                 reason = self.dialogue.reason(decision)
@@ -68,6 +72,7 @@ class AcceptGate:
             claims=claims,
             reason=reason,
             attention=self.dialogue.attention(),
+            second_look=self.looked_twice,
         )
 
     def _judge(self, answer: str) -> bool:
@@ -99,6 +104,21 @@ class AcceptGate:
             self.dialogue.say("What was cut above, whole:", *cut)
         return True
 
+    def _second_look(self, decision: AcceptDecision) -> bool:
+        """Whether a result so far from its forecast may be accepted: it was run again, and is looked at twice."""
+        check = self.view.check
+        if not check.surprise.needs_second_look or self.looked_twice:
+            return True
+        if not check.fresh_seed_ran:
+            self.dialogue.say(
+                "So surprising a result is not accepted before a fresh seed was run. Redo or reject."
+            )
+            return False
+        self.dialogue.page("second look", second_look_page(self.view, self.dialogue.look))
+        prompt = f'Second look: if it still stands, type "{decision}" again (Enter goes back): '
+        self.looked_twice = self.dialogue.ask(prompt).lower() == decision
+        return self.looked_twice
+
     def _reason_due(self, decision: AcceptDecision) -> bool:
         stopping = blocking(self.view)
         if decision in ("accept", "follow-up") and stopping:
@@ -107,4 +127,14 @@ class AcceptGate:
                 text = f"{finding.check}: {finding.explanation}"
                 self.dialogue.say(*theirs(self.dialogue.look, "", text, 2))
             return True
+        if decision in ("accept", "follow-up") and self._unexplained():
+            self.dialogue.say(
+                "The result is far from its forecast; accepting it takes a reason why that may be."
+            )
+            return True
         return decision in ("revise", "redo", "reject")
+
+    def _unexplained(self) -> bool:
+        surprise = self.view.check.surprise
+        told = self.view.conclusion.surprise_explained.strip()
+        return surprise.needs_second_look or (surprise.verdict == "explain" and not told)

@@ -32,7 +32,7 @@ from autoresearch.adapters.screen_text import (
 from autoresearch.adapters.text_plot import Range, text_plot
 from autoresearch.forecast_line import contrast_name
 from autoresearch.ports import AcceptanceView
-from autoresearch.records import Claim, ClaimVerdict, Finding, Forecast, count, digest_of
+from autoresearch.records import Claim, ClaimVerdict, ContrastResult, Finding, Forecast, count, digest_of
 
 Verdicts = Mapping[str, ClaimVerdict]
 
@@ -97,6 +97,7 @@ def _composer(view: AcceptanceView, look: Look, verdicts: Verdicts) -> Compose:
             *_predicted_and_observed(view, look, lines),
             *_surprise(view, look),
             *_run(view, look),
+            *_controls(view, look),
             *_deviations(view, look, lines),
             *findings_rows(look, all_findings(view), _checked(view), min(items, max(lines - 1, 1)), 1),
             *_claims(view, look, verdicts, items, lines),
@@ -149,7 +150,29 @@ def _predicted_and_observed(view: AcceptanceView, look: Look, lines: int) -> lis
         rows = [row for r in ranges for row in own(look, r.label, r.figures())]
     else:
         rows = text_plot(look, ranges, null=view.plan.contrast.null)
-    return own(look, "Outcome", outcome) + rows
+    return own(look, "Outcome", outcome) + rows + own(look, "Rule", _rule(view, lines))
+
+
+def _rule(view: AcceptanceView, lines: int) -> str:
+    """How the outcome follows from the interval, the smallest effect and the noise."""
+    found, planned = view.check.contrast, view.plan.contrast
+    least, null = digits(planned.smallest_effect), digits(planned.null)
+    near = f"{null} +/- {least} (smallest effect)"
+    below = found.noise_floor is not None and abs(found.estimate - planned.null) <= found.noise_floor
+    holds = found.low <= planned.null <= found.high
+    why = {
+        "negligible": f"interval wholly within {near}",
+        "positive": f"interval above {null}, not all within {near}",
+        "negative": f"interval below {null}, not all within {near}",
+        "inconclusive": f"interval holds {null}, reaches beyond {near}"
+        if holds or not below
+        else "the effect is no larger than the noise against itself",
+    }[found.outcome]
+    if lines < 2:
+        return why
+    chance = [] if found.p_permutation is None else [f"by chance alone p {digits(found.p_permutation)}"]
+    chance += [] if found.noise_floor is None else [f"noise {digits(found.noise_floor)}"]
+    return "; ".join([why, *chance])
 
 
 def _forecaster(view: AcceptanceView, forecast: Forecast) -> str:
@@ -186,11 +209,24 @@ def _run(view: AcceptanceView, look: Look) -> list[str]:
     )
 
 
+def _controls(view: AcceptanceView, look: Look) -> list[str]:
+    controls = view.check.controls
+    if not controls:
+        return own(look, "Controls", "none was run, so nothing shows that the apparatus works")
+    failed = [result for result in controls if not result.passed]
+    text = f"{len(controls) - len(failed)} of {len(controls)} held"
+    if failed:
+        text += "; FAILED: " + look.line(", ".join(f"{r.control.role}, {r.control.of}" for r in failed))
+    return own(look, "Controls", text, alarm=bool(failed))
+
+
 def _deviations(view: AcceptanceView, look: Look, lines: int) -> list[str]:
     deviations = view.check.deviations
     if not deviations:
         return []
-    rows = own(look, "Deviations", f"{len(deviations)} from the plan")
+    explores = "; formed after a result was seen, so this EXPLORES and tests nothing"
+    text = f"{len(deviations)} from the plan{explores if view.check.exploratory else ''}"
+    rows = own(look, "Deviations", text, alarm=view.check.exploratory)
     shown = deviations if lines > 1 else deviations[:1]
     return rows + [
         row for f in shown for row in theirs(look, "", f"{f.severity} {f.check}: {f.explanation}", 1)
@@ -259,6 +295,9 @@ def _numbers_page(view: AcceptanceView, look: Look) -> list[str]:
     rows = title(look, f"{contrast_name(view.plan)}: {contrast.outcome}")
     rows += page(look, f"{digits(contrast.estimate)} [{digits(contrast.low)}, {digits(contrast.high)}]")
     rows += page(look, f"{contrast.level:.0%} interval, n {contrast.n}, {contrast.method}")
+    rows += own(look, "Rule", _rule(view, _EVERY))
+    rows += _chance_rows(look, contrast)
+    rows += _secondary_page(view, look) + _controls_page(view, look)
     rows += title(look, "Arms")
     for arm in check.arms:
         spread = "" if arm.sd is None else f", sd {digits(arm.sd)}"
@@ -273,6 +312,63 @@ def _numbers_page(view: AcceptanceView, look: Look) -> list[str]:
         same = "fresh seed" if r.fresh else "same bytes" if r.same_bytes else "NOT the same bytes"
         value = "did not end" if r.value is None else digits(r.value)
         rows += page(look, f"{r.trial.arm}, seed {r.trial.seed}: {value}, {same}")
+    return rows
+
+
+def _chance_rows(look: Look, contrast: ContrastResult) -> list[str]:
+    rows = []
+    if contrast.p_permutation is not None:
+        rows += own(
+            look, "Permuted", f"two-sided p {digits(contrast.p_permutation)}, the arms' labels swapped"
+        )
+    if contrast.p_equivalence is not None:
+        rows += own(look, "Equivalent", f"p {digits(contrast.p_equivalence)}; negligible below 0.025")
+    if contrast.noise_floor is not None:
+        text = (
+            f"{digits(contrast.noise_floor)}: 95 in 100 comparisons of the seeds with themselves stay below"
+        )
+        rows += own(look, "Noise", text)
+    return rows
+
+
+def _secondary_page(view: AcceptanceView, look: Look) -> list[str]:
+    secondary = view.check.secondary
+    rows = title(look, "Secondary contrasts, p corrected for their number (Holm)") if secondary else []
+    for s in secondary:
+        p = "" if s.p_holm is None else f", p {digits(s.p_holm)}"
+        text = f"{s.id}: {s.outcome}, {digits(s.estimate)} [{digits(s.low)}, {digits(s.high)}]{p}"
+        rows += page(look, text)
+    return rows
+
+
+def _controls_page(view: AcceptanceView, look: Look) -> list[str]:
+    rows = title(look, "Controls") if view.check.controls else []
+    for result in view.check.controls:
+        control, verdict = result.control, "held" if result.passed else "FAILED"
+        text = f"{control.role}, {control.of}: {digits(result.mean)} over {result.n}, expected {control.expected}"
+        rows += page(look, f"{verdict}: {text}")
+    return rows
+
+
+def second_look_page(view: AcceptanceView, look: Look) -> list[str]:
+    """What to weigh before a result is believed that its forecast called all but impossible."""
+    check = view.check
+    rows = title(
+        look, "This result is very far from its forecast. An error is likelier than usual, either way."
+    )
+    rows += _surprise(view, look)
+    rows += own(look, "Observed", f"{digits(check.contrast.estimate)} over {check.contrast.n} seeds")
+    if check.fresh_contrast is not None:
+        fresh = len({r.trial.seed for r in check.rechecks if r.fresh})
+        rows += own(
+            look,
+            "Fresh",
+            f"{digits(check.fresh_contrast)} over {count(fresh, 'seed')} that the run never had",
+        )
+    rows += _run(view, look) + _controls(view, look) + _deviations(view, look, 2)
+    rows += findings_rows(look, all_findings(view), _checked(view), 6, 2)
+    told = view.conclusion.surprise_explained
+    rows += title(look, "The author explains it so") + page(look, told) if told else []
     return rows
 
 

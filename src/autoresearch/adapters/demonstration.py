@@ -33,6 +33,7 @@ class DemonstrationReviewer:
             claims={claim.id: "accept" for claim in view.conclusion.claims},
             reason=REASON,
             attention=self._attention(),
+            second_look=view.check.surprise.needs_second_look,
         )
 
     def confirm_settings(self, diff: str) -> bool:

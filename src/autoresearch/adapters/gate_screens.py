@@ -264,7 +264,8 @@ def _hypotheses(view: ApprovalView, look: Look, items: int, lines: int) -> list[
     measured = f"{contrast_name(plan)}; {small} counts as negligible"
     if plan.metric.formula == "reported":
         measured += "; the code states this number of itself"
-    return several(look, "Hypotheses", texts, items, lines) + own(look, "Measured", measured)
+    rows = several(look, "Hypotheses", texts, items, lines) + own(look, "Measured", measured)
+    return rows + (own(look, "Power", view.power, alarm="NOT ENOUGH" in view.power) if view.power else [])
 
 
 def _what_runs(view: ApprovalView, look: Look, items: int) -> list[str]:
@@ -385,7 +386,17 @@ def _differences(view: ApprovalView, look: Look) -> str:
     if not view.previous_files:
         return ""
     plan = [f"plan: {', '.join(fields)}"] if (fields := plan_changes(view)) else []
-    return "; ".join([*plan, changed(look, view.previous_files, view.files)])
+    return "; ".join([*relabelled(view), *plan, changed(look, view.previous_files, view.files)])
+
+
+def relabelled(view: ApprovalView) -> list[str]:
+    """Assumptions whose status is another than at the last decision. None of them was tested by a run."""
+    before = {a.id: a.status for a in view.previous_critique.assumptions} if view.previous_critique else {}
+    return [
+        f"{a.id} {before[a.id]} -> {a.status}{' (no evidence of it here)' if a.status == 'tested' else ''}"
+        for a in view.critique.assumptions
+        if a.id in before and before[a.id] != a.status
+    ]
 
 
 def _since(view: ApprovalView, look: Look, differences: str, items: int, lines: int) -> list[str]:
@@ -446,6 +457,8 @@ def _plan_page(view: ApprovalView, look: Look) -> list[str]:
         look, f"{metric.name} by formula {metric.formula}, unit {metric.unit}, better: {metric.better}"
     )
     rows += page(look, f"could be gamed: {metric.how_gamed}")
+    for secondary in plan.secondary:
+        rows += page(look, f"also, deciding nothing: {secondary.id}, {contrast_name(plan, secondary)}")
     rows += title(look, "What each outcome would mean")
     for row in plan.decision_table:
         rows += page(look, f"{row.outcome}: {row.conclusion}")
@@ -453,6 +466,10 @@ def _plan_page(view: ApprovalView, look: Look) -> list[str]:
     rows += page(look, f"stop: {plan.stopping_rule}\nexclude: {plan.exclusions}")
     rows += page(look, f"positive control: {plan.controls.positive}")
     rows += page(look, f"negative control: {plan.controls.negative}")
+    for control in plan.controls.checks:
+        rows += page(look, f"run as {control.role} control: {control.of}, expected {control.expected}")
+    for name, text in plan.registration.model_dump().items():
+        rows += page(look, f"{name.replace('_', ' ')}: {text}") if text else []
     if plan.command:
         rows += title(look, "Command, run once a trial") + page(look, "\n".join(plan.command))
     settings = [f"{name} = {value!r}" for name, value in sorted(plan.config.items())]

@@ -9,7 +9,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from autoresearch.forecasting.scores import CLIP
-from autoresearch.records import OUTCOMES, Forecast, Surprise
+from autoresearch.records import OUTCOMES, Acceptance, Check, Conclusion, Forecast, Surprise
 
 EXPLAIN_P, RERUN_P = 0.10, 0.025
 EXPLAIN_BITS, RERUN_BITS = 3.32, 5.32
@@ -35,6 +35,27 @@ def surprise(forecast: Forecast, observed: float) -> Surprise:
     return Surprise(
         forecast=forecast.id, bits=bits, verdict=_verdict(bits >= EXPLAIN_BITS, bits >= RERUN_BITS)
     )
+
+
+def unmet(check: Check, conclusion: Conclusion, acceptance: Acceptance) -> str:
+    """What an acceptance of so surprising a result lacks; empty where nothing is missing.
+
+    Whoever sends it back or rejects it owes nothing.
+    """
+    if acceptance.decision not in ("accept", "follow-up") or check.surprise.verdict == "expected":
+        return ""
+    explained = acceptance.reason.strip() or conclusion.surprise_explained.strip()
+    if not explained:
+        return "the result is far from its forecast, and nobody wrote why that may be"
+    if not check.surprise.needs_second_look:
+        return ""
+    if not check.fresh_seed_ran:
+        return (
+            "the result is very far from its forecast, and no fresh seed was run to check it: redo or reject"
+        )
+    if not acceptance.reason.strip() or not acceptance.second_look:
+        return "the result is very far from its forecast, and was not looked at a second time, with a reason"
+    return ""
 
 
 def _z(quantiles: tuple[float, float, float], y: float) -> float:

@@ -31,6 +31,7 @@ def approval_json(view: ApprovalView) -> dict[str, object]:
         "previous_plan": view.previous_plan.model_dump(mode="json") if view.previous_plan else None,
         "previous_files": _files(view.previous_files),
         "history": list(view.history),
+        "power": view.power,
         "tries": [one.model_dump(mode="json") for one in view.tries],
     }
 

@@ -13,7 +13,9 @@ from autoresearch.records import (
     Check,
     Claim,
     Conclusion,
+    ControlResult,
     Critique,
+    Deviation,
     Finding,
     Forecast,
     Kind,
@@ -22,6 +24,7 @@ from autoresearch.records import (
     Prediction,
     Preflight,
     Score,
+    SecondaryResult,
     clip,
     count,
 )
@@ -129,7 +132,28 @@ def contrast_view(plan: Plan, check: Check) -> dict[str, Any]:
         "outcome": c.outcome,
         "notes": [*_contrast_notes(plan, check), *_recheck_notes(check)],
         "arms": [_arm_row(arm.arm, arm.values, arm.mean, arm.sd) for arm in check.arms],
+        "controls": [_control_row(result) for result in check.controls],
+        "secondary": [_secondary_row(plan, result) for result in check.secondary],
     }
+
+
+def _control_row(result: ControlResult) -> dict[str, object]:
+    control = result.control
+    return {
+        "role": control.role, "of": control.of, "expected": control.expected, "mean": number(result.mean),
+        "n": result.n, "verdict": Raw("held" if result.passed else "**failed**"),
+    }  # fmt: skip
+
+
+def _secondary_row(plan: Plan, result: SecondaryResult) -> dict[str, object]:
+    spec = next(contrast for contrast in plan.secondary if contrast.id == result.id)
+    width = (result.high - result.low) / 2
+    estimate, low, high = to_precision_of(width, result.estimate, result.low, result.high)
+    return {
+        "id": result.id, "what": contrast_name(plan, spec), "estimate": estimate,
+        "interval": Raw(f"\\[{low}, {high}\\]"), "outcome": result.outcome,
+        "p": "–" if result.p_holm is None else number(result.p_holm, 2),
+    }  # fmt: skip
 
 
 def _contrast_notes(plan: Plan, check: Check) -> list[str | Raw]:
@@ -141,6 +165,7 @@ def _contrast_notes(plan: Plan, check: Check) -> list[str | Raw]:
         f"Smallest effect of interest: {given(smallest)} from {given(planned.null)}.",
         f"Noise: the interval reaches {number(half, 2)} to either side, {number(half / smallest, 2)} times that effect.",
     ]
+    notes += _chance_notes(check)
     if len(c.per_seed) > 1:
         notes.append(
             f"From seed to seed it varies with a standard deviation of {number(stdev(c.per_seed), 2)}."
@@ -148,6 +173,27 @@ def _contrast_notes(plan: Plan, check: Check) -> list[str | Raw]:
     if row is not None:
         notes.append(
             Raw(f"What the plan had said that a {c.outcome} outcome means: {inline(row.conclusion)}")
+        )
+    return notes
+
+
+def _chance_notes(check: Check) -> list[str]:
+    """What chance alone does, and how that bears on the outcome."""
+    c, notes = check.contrast, []
+    if c.p_permutation is not None:
+        notes.append(
+            f"Swapping the arms' labels by chance comes as far with p = {number(c.p_permutation, 2)} (two-sided)."
+        )
+    if c.p_equivalence is not None:
+        notes.append(
+            f"Equivalence, by two one-sided tests against the smallest effect: p = {number(c.p_equivalence, 2)}; "
+            "negligible means below 0.025."
+        )
+    if c.noise_floor is not None:
+        below = abs(c.estimate) <= c.noise_floor
+        notes.append(
+            f"Noise floor: of comparisons of the seeds with themselves 95 % stay below {number(c.noise_floor, 2)}"
+            f"{'; the effect is no larger, so nothing is claimed.' if below and c.outcome == 'inconclusive' else '.'}"
         )
     return notes
 
@@ -163,7 +209,10 @@ def _recheck_notes(check: Check) -> list[str]:
         )
     if fresh:
         values = [f"{r.trial.arm} {'did not end' if r.value is None else number(r.value)}" for r in fresh]
-        notes.append(f"With a fresh seed: {', '.join(values)}.")
+        apart = (
+            "" if check.fresh_contrast is None else f"; the contrast there is {number(check.fresh_contrast)}"
+        )
+        notes.append(f"With a fresh seed: {', '.join(values)}{apart}.")
     return notes
 
 
@@ -228,11 +277,21 @@ def surprise_text(check: Check | None) -> str:
     return f"Under the primary forecast, the result was {meaning[s.verdict]} ({measure or 'no measure'})."
 
 
+def second_look_text(check: Check | None, acceptance: Acceptance | None) -> Raw:
+    """How the person who decided met a surprise; empty where none was to be met."""
+    if check is None or acceptance is None or check.surprise.verdict == "expected":
+        return Raw()
+    twice = "was asked twice and " if acceptance.second_look else ""
+    who_decided = inline(acceptance.reviewer.person.name)
+    reason = f": “{inline(acceptance.reason)}”" if acceptance.reason.strip() else ", and gave no reason."
+    return Raw(f"{who_decided} {twice}{DECIDED[acceptance.decision]}{reason}")
+
+
 # ------------------------------------------------------------------- findings
 
 
 def finding_items(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    """Gravest first."""
+    """Gravest first; of a deviation with when it became known."""
     ordered = sorted(findings, key=lambda f: ("block", "warn", "info").index(f.severity))
     return [
         {
@@ -240,6 +299,7 @@ def finding_items(findings: Sequence[Finding]) -> list[dict[str, object]]:
             "check": f.check,
             "record": f.record,
             "explanation": f.explanation,
+            "known": f.known if isinstance(f, Deviation) else "",
             "evidence": Raw(f" Evidence: {inline(clip(f.evidence, EVIDENCE))}")
             if f.evidence.strip()
             else Raw(),

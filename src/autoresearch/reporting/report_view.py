@@ -27,6 +27,7 @@ from autoresearch.records import (
     Proposal,
     ProxyCard,
     Result,
+    SecondaryContrast,
     body_as,
     count,
 )
@@ -40,6 +41,7 @@ from autoresearch.reporting.report_results import (
     finding_items,
     prediction_rows,
     scale_note,
+    second_look_text,
     surprise_text,
     who,
 )
@@ -88,6 +90,7 @@ def view_of(
         **_claims_view(found),
         "contrast": contrast_view(plan, check) if plan and check else None,
         "surprise": surprise_text(check),
+        "second_look": second_look_text(check, _body(found, Acceptance)),
         "surprise_explained": conclusion.surprise_explained if conclusion else "",
         "does_not_show": conclusion.does_not_show if conclusion else [],
         "deviations": finding_items(check.deviations) if check else [],
@@ -174,6 +177,7 @@ def banners(history: Sequence[Entry], cycle: int, found: Found) -> list[dict[str
             "The experiment is a command",
             f"Not possible for a command, and not done: {'; '.join(COMMAND_SKIPS)}.",
         )
+    shown += _check_banners(_body(found, Check))
     failures = _failures(entries)
     if failures:
         add("Runs without a result", f"{failures}. That is no evidence for or against anything.")
@@ -181,6 +185,23 @@ def banners(history: Sequence[Entry], cycle: int, found: Found) -> list[dict[str
     if newer:
         add("Not the latest attempt", newer)
     return shown + _signing_banners(history, entries)
+
+
+def _check_banners(check: Check | None) -> list[dict[str, str]]:
+    shown = []
+    if check and check.exploratory:
+        text = (
+            "Parts of the plan were formed after a result of this cycle had been seen (see the deviations), so this "
+            "tests nothing that was fixed in advance. A new cycle with a new plan could."
+        )
+        shown.append({"head": "Exploratory", "text": text})
+    failed = (
+        [f"{r.control.role} control, {r.control.of}" for r in check.controls if not r.passed] if check else []
+    )
+    if failed:
+        text = f"{', '.join(failed)}: the numbers may not mean what they seem to."
+        shown.append({"head": "A control failed", "text": text})
+    return shown
 
 
 def _signing_banners(history: Sequence[Entry], entries: Sequence[Entry]) -> list[dict[str, str]]:
@@ -249,18 +270,19 @@ def _result_view(entries: Sequence[Entry], found: Found, read: Read) -> dict[str
     failed = results[-1] if results and "check" not in found else None
     return {
         "figure_alt": f"{contrast_name(plan)}: trials by arm, interval, forecasts" if plan else "",
-        "caption": _caption(plan, _body(found, Check)),
+        "caption": _caption(plan, _body(found, Check), _body(found, Prediction)),
         "no_result": _no_result(failed),
         "no_check": "there is no completed result" if failed or not results else "the check has not run",
         "failure": _failure_view(failed, read),
     }
 
 
-def _caption(plan: Plan | None, check: Check | None) -> str:
+def _caption(plan: Plan | None, check: Check | None, prediction: Prediction | None) -> str:
     if plan is None or check is None:
         return ""
+    made_when = prediction.made_when if prediction else "before any result"
     trials = sum(arm.n for arm in check.arms)
-    forecasts = "the forecasts of it (10, 50 and 90 % points), made before any result"
+    forecasts = f"the forecasts of it (10, 50 and 90 % points), made {made_when}"
     return (
         f"Every one of the {trials} trials, by arm; {contrast_name(plan)} with its {percent(check.contrast.level)} "
         f"interval; and {forecasts}. Unit: {plan.metric.unit}."
@@ -299,12 +321,22 @@ def _prediction_view(found: Found) -> dict[str, Any]:
         notes.append("The forecasts stand from before an edit that left metric, arms and contrast alone.")
     return {
         "predictions": prediction_rows(forecasts, _body(found, Check)),
-        "predicted_when": _predicted_by(found),
+        "predicted_when": _predicted_when(found),
         "predictions_note": " ".join(notes),
         "reasonings": [
             {"who": who(f.forecaster), "about": f.about, "text": f.reasoning} for f in forecasts if f.reasoning.strip()
         ],
     }  # fmt: skip
+
+
+def _predicted_when(found: Found) -> str:
+    prediction = _body(found, Prediction)
+    if prediction is None or not prediction.after_results:
+        return f"Everything in this table was recorded before any result{_predicted_by(found)}."
+    return (
+        f"Everything in this table was recorded {prediction.made_when}, and before that of this attempt"
+        f"{_predicted_by(found)}. These are forecasts of a second look, not of the unknown."
+    )
 
 
 def _predicted_by(found: Found) -> str:
@@ -434,6 +466,7 @@ def plan_view(entry: Entry, plan: Plan) -> dict[str, Any]:
         ],
         "metric": _metric_text(plan),
         "contrast": _contrast_text(plan),
+        "secondary": [_secondary_text(plan, contrast) for contrast in plan.secondary],
         "decisions": [
             {
                 "outcome": row.outcome, "conclusion": row.conclusion,
@@ -472,18 +505,37 @@ def _contrast_text(plan: Plan) -> Raw:
     )
 
 
+def _secondary_text(plan: Plan, c: SecondaryContrast) -> Raw:
+    return Raw(
+        f"**Secondary {inline(c.id)}.** {inline(contrast_name(plan, c))}, {c.form}, null {given(c.null)}, "
+        f"smallest effect of interest {given(c.smallest_effect)}."
+    )
+
+
 def _conduct(plan: Plan) -> list[dict[str, str]]:
     limits = plan.limits
     rows = {
         "Stopping rule": plan.stopping_rule,
         "Exclusions": plan.exclusions,
-        "Positive control": plan.controls.positive,
-        "Negative control": plan.controls.negative,
+        "Positive control": _control_text(plan, "positive"),
+        "Negative control": _control_text(plan, "negative"),
+        **{
+            name.replace("_", " ").capitalize(): text
+            for name, text in plan.registration.model_dump().items()
+            if text
+        },
         "Limits": f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {limits.cpus:g} CPUs, "
         f"{limits.processes} processes, {limits.output_mb} MB output{limits.shared_by()}",
         "Files": ", ".join(f"{ref.path} ({ref.sha256[:12]})" for ref in plan.experiment),
     }
     return [{"name": name, "text": text} for name, text in rows.items()]
+
+
+def _control_text(plan: Plan, role: str) -> str:
+    """In words, and where its mean was to lie."""
+    checks = [f"{c.of} {c.expected}" for c in plan.controls.checks if c.role == role]
+    said = plan.controls.positive if role == "positive" else plan.controls.negative
+    return f"{said} (run: {'; '.join(checks)})" if checks else said
 
 
 def _config_lines(config: Mapping[str, JsonValue], prefix: str = "") -> list[str]:

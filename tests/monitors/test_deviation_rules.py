@@ -1,0 +1,215 @@
+"""Each departure from a plan is found, and its clean twin is not one."""
+
+import pytest
+
+from autoresearch.analysis.worker import TrialValue
+from autoresearch.door import issue_trials
+from autoresearch.monitors.deviation_rules import (
+    RULES,
+    DeviationInputs,
+    Earlier,
+    Unfinished,
+    changed_files,
+    deviations,
+)
+from autoresearch.proposal import parse_proposal
+from autoresearch.records import (
+    DataInput,
+    HostFacts,
+    Isolation,
+    Plan,
+    Result,
+    Run,
+    digest_of,
+    file_ref,
+)
+from autoresearch.template import template
+
+MAIN = "experiment/experiment.py"
+NONCE = "ab" * 32
+
+
+class Study:
+    """The template's plan, its run, and what came of it; tests spoil one thing at a time."""
+
+    def __init__(self):
+        parsed = parse_proposal(template())
+        self.files = dict(parsed.files)
+        refs = [file_ref(path, data) for path, data in parsed.files.items()]
+        self.plan = Plan(**{**parsed.plan.model_dump(), "trials_per_arm": 5}, experiment=refs)
+        self.issued = None
+        self.spoilt = {}
+        self.earlier, self.unfinished = [], []
+
+    def change(self, **fields):
+        self.plan = Plan.model_validate({**self.plan.model_dump(), **fields})
+
+    def seen(self, **fields):
+        """Attempt 1 had a result, of a plan that differs in `fields`."""
+        before = Plan.model_validate({**self.plan.model_dump(), **fields})
+        self.earlier = [Earlier(1, before, dict(self.files))]
+
+    def trial(self, arm, **fields):
+        self.spoilt[arm] = fields
+
+    def found(self):
+        digest = digest_of(self.plan)
+        issued = self.issued or issue_trials(NONCE, digest, self.plan)
+        values = [
+            TrialValue(
+                **{
+                    "index": spec.index, "value": 0.5, "raw_sha256": "0" * 64, "seconds": 1.0,
+                    "names": ("better", "picked"), "rows": 2000, **self.spoilt.get(spec.arm, {}),
+                }
+            )
+            for spec in issued
+        ]  # fmt: skip
+        run = Run(approval="0" * 64, nonce=NONCE, trials=issued, run_id="r", host="Linux", probe=None)
+        given = DeviationInputs(
+            self.plan, digest, self.files, run, RESULT, values, self.earlier, self.unfinished
+        )
+        return deviations(given)
+
+
+RESULT = Result(
+    status="Completed", why="all ended", run="0" * 64,
+    isolation=Isolation(tier="docker", image="i", policy_sha256="0" * 64, harness_sha256="0" * 64, engine="e"),
+    probe=None, facts=HostFacts(exit_code=0, wall_seconds=1, cpu_seconds=1, peak_memory_mb=1, out_of_memory=False,
+    timed_out=False, output_truncated=False, started_at=None, ended_at=None), trials_issued=10, trials_completed=10,
+    trials=None,
+)  # fmt: skip
+
+
+@pytest.fixture
+def study():
+    return Study()
+
+
+def swap(study, old, new):
+    """Change the code after attempt 1's result had been seen."""
+    metric = {**study.plan.metric.model_dump(), "name": "another"}
+    study.seen(metric=metric)
+    text = study.files[MAIN].decode()
+    assert old in text
+    study.files[MAIN] = text.replace(old, new).encode()
+
+
+def issued(study, change):
+    study.issued = change(issue_trials(NONCE, digest_of(study.plan), study.plan))
+
+
+def others(study, **fields):
+    """Another study had the result: nothing of its design is this one's."""
+    study.seen(metric={**study.plan.metric.model_dump(), "name": "another"}, **fields)
+
+
+def reseeded(specs):
+    return [specs[0].model_copy(update={"seed": specs[0].seed + 1}), *specs[1:]]
+
+
+def renamed(specs):
+    return [spec.model_copy(update={"arm": "mode"}) if spec.arm == "median" else spec for spec in specs]
+
+
+DATA = DataInput(name="d", path="d.csv", sha256="0" * 64, files=1, size=1)
+CONTRAST = {"form": "paired", "treatment": "mean", "control": "median", "smallest_effect": 0.01}
+
+FAULTS = {
+    "names that differ": ("deviation.metric-set", "block", lambda s: s.trial("mean", names=("picked",))),
+    "another metric": ("deviation.metric-set", "warn", others),
+    "a trial too few": ("deviation.trials", "block", lambda s: issued(s, lambda specs: specs[:-1])),
+    "a trial that did not end": ("deviation.trials", "block", lambda s: s.trial("mean", value=None)),
+    "a seed of one's own": ("deviation.seeds", "block", lambda s: issued(s, reseeded)),
+    "another arm": ("deviation.arms", "block", lambda s: issued(s, renamed)),
+    "another comparison": ("deviation.arms", "warn", lambda s: s.seen(contrast=CONTRAST)),
+    "rows left out": ("deviation.exclusions", "block", lambda s: s.trial("mean", rows=1990)),
+    "rows left out by a rule": (
+        "deviation.exclusions",
+        "warn",
+        lambda s: (s.change(exclusions="Ties are left out"), s.trial("mean", rows=1990)),
+    ),
+    "another exclusion": ("deviation.exclusions", "warn", lambda s: others(s, exclusions="Ties")),
+    "a second look": ("deviation.stopping", "block", lambda s: s.seen()),
+    "another number of trials": ("deviation.stopping", "warn", lambda s: others(s, trials_per_arm=4)),
+    "a run that broke off": ("deviation.reruns", "info", lambda s: s.unfinished.append(Unfinished(1, "Crashed", 3))),
+    "another code": ("deviation.analysis-code", "warn", lambda s: swap(s, "axis=2), axis=1", "axis=2), axis=-1")),
+    "other data": ("deviation.data", "warn", lambda s: others(s, inputs=[DATA.model_dump()])),
+    "another configuration": ("deviation.data", "warn", lambda s: others(s, config={"pairs": 1})),
+    "unequal effort": ("deviation.arm-compute", "warn", lambda s: s.trial("median", seconds=4.0)),
+    "another hypothesis": (
+        "deviation.hypotheses",
+        "warn",
+        lambda s: others(s, hypotheses=[{**h.model_dump(), "prior": 0.1} for h in s.plan.hypotheses]),
+    ),
+}  # fmt: skip
+
+
+def test_every_rule_has_a_fault():
+    assert {rule for rule, _, _ in FAULTS.values()} == {rule.name for rule in RULES}
+
+
+def test_a_plan_that_was_kept_has_no_deviation(study):
+    assert study.found() == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_departure_is_found_with_when_it_became_known(study, fault):
+    rule, severity, spoil = FAULTS[fault]
+    spoil(study)
+    found = [d for d in study.found() if d.check == rule]
+    assert [d.severity for d in found] == [severity]
+    assert found[0].known
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_only_what_changed_after_a_result_makes_it_exploratory(study, fault):
+    FAULTS[fault][2](study)
+    after = {d.check for d in study.found() if "changed after the result of attempt 1" in d.explanation}
+    assert {d.check for d in study.found() if d.exploratory} == after
+
+
+TWINS = {
+    "a comment": lambda s: swap(s, "    rng = ", "    # drawn once\n    rng = "),
+    "a docstring": lambda s: swap(s, "Pick one of two answers", "Choose one of two answers"),
+    "layout": lambda s: swap(s, 'config["pairs"], config["graders"]', '(config["pairs"], config["graders"])'),
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_words_and_layout_are_no_change_of_code(study, twin):
+    TWINS[twin](study)
+    assert study.files != study.earlier[0].files
+    assert "deviation.analysis-code" not in {d.check for d in study.found()}
+
+
+def test_make_data_is_data_and_not_analysis():
+    before = {MAIN: b"def make_data(seed, config):\n    return {'n': 1}\n\ndef run_trial(a):\n    return 1\n"}
+    after = {MAIN: before[MAIN].replace(b"'n': 1", b"'n': 2")}
+    assert changed_files(before, after) == []
+    assert changed_files(before, {MAIN: before[MAIN].replace(b"return 1", b"return 2")}) == [MAIN]
+
+
+def test_rows_that_differ_between_seeds_alone_are_no_exclusion(study):
+    """Each seed draws its own number of items; its arms share them."""
+    study.spoilt = {}
+    digest = digest_of(study.plan)
+    specs = issue_trials(NONCE, digest, study.plan)
+    values = [
+        TrialValue(index=s.index, value=0.5, raw_sha256="0" * 64, seconds=1.0, names=("x",), rows=s.seed % 7)
+        for s in specs
+    ]
+    run = Run(approval="0" * 64, nonce=NONCE, trials=specs, run_id="r", host="Linux", probe=None)
+    assert deviations(DeviationInputs(study.plan, digest, study.files, run, RESULT, values)) == []
+
+
+def test_the_third_look_says_what_three_looks_do(study):
+    study.seen()
+    study.earlier = [study.earlier[0], Earlier(2, study.plan, dict(study.files))]
+    [found] = study.found()
+    assert "look 3" in found.explanation
+    assert "14 %" in found.explanation
+
+
+def test_a_little_more_time_is_the_machines(study):
+    study.trial("median", seconds=1.9)
+    assert study.found() == []

@@ -254,8 +254,11 @@ def log(
 @click.argument("step")
 @click.option("--cycle", type=int)
 @click.option("--attempt", type=int)
+@click.option("--preregistration", is_flag=True, help="A plan as a preregistration page, in Markdown.")
 @as_json
-def show_record(step: str, cycle: int | None, attempt: int | None, json_: bool) -> None:
+def show_record(
+    step: str, cycle: int | None, attempt: int | None, preregistration: bool, json_: bool
+) -> None:
     """One record: by step, kind or digest prefix; the latest one unless told."""
     from autoresearch.cli.find import find_entry
     from autoresearch.cli.wiring import open_project
@@ -266,7 +269,11 @@ def show_record(step: str, cycle: int | None, attempt: int | None, json_: bool) 
 
     ledger = open_project(_folder())
     entry = find_entry(ledger.entries(), step, cycle, attempt)
-    if json_:
+    if preregistration:
+        from autoresearch.reporting.preregistration import preregistration as page
+
+        show(page(ledger.entries(), entry).splitlines())
+    elif json_:
         show_json(record_json(entry))
     else:
         signing = signing_of(ledger.entries()).get(entry.digest, "")

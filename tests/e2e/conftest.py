@@ -45,6 +45,11 @@ class Session:
     def wait_for(self, text):
         self._expect([re.escape(text.encode())])
 
+    def prompted(self, wanted, *others):
+        """False once `wanted` is on the screen, True for one of `others`, whichever comes first."""
+        self._expect([re.escape(text.encode()) for text in (wanted, *others)])
+        return self.child.match[0].decode() != wanted
+
     def _expect(self, patterns):
         try:
             self.child.expect(patterns)

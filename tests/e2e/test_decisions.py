@@ -286,7 +286,10 @@ def test_redo_needs_a_new_plan_and_a_new_approval(concluded, desk, variant):
     variant(concluded / "proposal.md", ("trials_per_arm: 6", "trials_per_arm: 7"))
     session = desk.terminal("run", cwd=concluded)
     session.approve()
-    session.accept()
+    # The same comparison a second time, after its result was seen: taking it takes a reason.
+    session.wait_for("Do these conclusions follow?")
+    session.wait_for("EXPLORES")
+    session.decide("accept", "one more seed was the plan's own slip")
     assert session.end() == 0, session.screen
     rows = [kind for attempt, kind in desk.placed(concluded) if attempt == 2]
     assert rows == [
@@ -302,6 +305,8 @@ def test_redo_needs_a_new_plan_and_a_new_approval(concluded, desk, variant):
     results = [row for row in desk.log(concluded) if row["kind"] == "result"]
     report = (concluded / "cycles/01/report.md").read_text()
     assert all(row["digest"][:12] in report for row in results), "every result stands in the report"
+    assert "look 2 at this comparison" in report
+    assert "recorded after seeing the result of attempt 1" in report
     desk.require_sound(concluded)
 
 

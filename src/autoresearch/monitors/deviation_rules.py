@@ -178,7 +178,7 @@ def _stopping(given: DeviationInputs) -> Iterator[Departure]:
             f"there is no effect, one of {looks} looks shows one with a chance of {100 * chance:.0f} %, not 5 %",
             known=f"when the result of attempt {same[-1].attempt} was found on record",
         )
-    elif given.seen and (given.plan.stopping_rule, given.plan.trials_per_arm) != (
+    if given.seen and (given.plan.stopping_rule, given.plan.trials_per_arm) != (
         given.seen.plan.stopping_rule,
         given.seen.plan.trials_per_arm,
     ):

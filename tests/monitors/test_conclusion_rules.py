@@ -68,6 +68,15 @@ def deviated(study) -> None:
     )
 
 
+def explored(study) -> None:
+    """Labelled in the prose, and not where the claims stand."""
+    departure = Deviation(
+        check="deviation.data", severity="warn", record="plan", explanation="x", known="y", exploratory=True
+    )
+    check(study, deviations=[departure])
+    conclude(study, prose="A deviation: this is exploratory.")
+
+
 FAULTS = {
     "conclusion.number-unresolved": ("block", lambda s: claim(s, 0, statement="The median picked better by 0.031")),
     "conclusion.target-number": ("block", lambda s: conclude(s, takeaway="Medians would halve the stray picks")),
@@ -80,6 +89,7 @@ FAULTS = {
     "conclusion.level-too-high": ("block", lambda s: claim(s, 1, level="L3")),
     "conclusion.unknown-hypothesis": ("block", lambda s: claim(s, 0, hypotheses=["H1", "H9"])),
     "conclusion.surprise-unexplained": ("block", lambda s: surprised(s, "explain")),
+    "conclusion.exploratory-unlabelled": ("block", explored),
     "conclusion.deviation-unmentioned": ("warn", deviated),
     "conclusion.no-threshold": ("warn", lambda s: claim(s, 0, change_our_mind="Nothing")),
     "conclusion.prior-moved": ("warn", lambda s: claim(s, 0, p_before=0.3, p_after=0.5)),

@@ -316,6 +316,18 @@ def _deviation_unmentioned(given: ConclusionInputs) -> Iterator[Note]:
         yield Note("warn", f"the prose mentions no deviation from the plan; the check found {names}")
 
 
+def _exploratory_unlabelled(given: ConclusionInputs) -> Iterator[Note]:
+    """What was formed after a result was seen is claimed as if it had been tested."""
+    if not given.check.exploratory:
+        return
+    for claim in given.conclusion.claims:
+        if "explor" not in f"{claim.statement} {claim.scope}".lower():
+            said = (
+                f"{claim.id} rests on a plan formed after a result was seen: call it exploratory in its scope"
+            )
+            yield Note("block", said, claim.scope)
+
+
 def _no_threshold(given: ConclusionInputs) -> Iterator[Note]:
     """A claim does not say which observation would change our mind."""
     for claim in given.conclusion.claims:
@@ -382,6 +394,7 @@ RULES: tuple[Rule[ConclusionInputs], ...] = (
     Rule("conclusion.unknown-hypothesis", "conclusion", _unknown_hypothesis),
     Rule("conclusion.surprise-unexplained", "conclusion", _surprise_unexplained),
     Rule("conclusion.deviation-unmentioned", "conclusion", _deviation_unmentioned),
+    Rule("conclusion.exploratory-unlabelled", "conclusion", _exploratory_unlabelled),
     Rule("conclusion.no-threshold", "conclusion", _no_threshold),
     Rule("conclusion.prior-moved", "conclusion", _prior_moved),
     Rule("conclusion.update-unfounded", "conclusion", _update_unfounded),

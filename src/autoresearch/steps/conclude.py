@@ -53,7 +53,7 @@ def conclusion_from(at: Situation) -> Conclusion:
         claims = [_claim(plan.hypotheses[0], row, plan, check)]
     if critique.proxy is not None and outcome in ("positive", "negative") and row.supports:
         chosen = next(h for h in plan.hypotheses if h.id == row.supports[0])
-        claims.append(_target_claim(chosen, critique.proxy, plan, outcome))
+        claims.append(_target_claim(chosen, critique.proxy, plan, check))
     takeaway = TAKEAWAYS[outcome] if any(sizes(row.conclusion)) else clip(row.conclusion, 500)
     return Conclusion(
         claims=claims,
@@ -88,7 +88,7 @@ def _claim(hypothesis: Hypothesis, row: Decision, plan: Plan, check: Check) -> C
         statement=clip(f"{hypothesis.id} is {verdict} here ({row.outcome}): {row.conclusion}", 500),
         about="proxy",
         level="L1",
-        scope=_scope(plan),
+        scope=_scope(plan, check),
         grade=plan.highest_grade,
         hypotheses=[hypothesis.id],
         p_before=hypothesis.prior,
@@ -97,14 +97,15 @@ def _claim(hypothesis: Hypothesis, row: Decision, plan: Plan, check: Check) -> C
     )
 
 
-def _target_claim(hypothesis: Hypothesis, proxy: ProxyCard, plan: Plan, outcome: Outcome) -> Claim:
+def _target_claim(hypothesis: Hypothesis, proxy: ProxyCard, plan: Plan, check: Check) -> Claim:
+    outcome = check.contrast.outcome
     given, otherwise = likelihoods(outcome, hypothesis)
     return Claim(
         id="C-target",
         statement=f"For the target, expect the same sign ({outcome}) rather than its opposite; nothing follows about size.",
         about="target",
         level="L1",
-        scope=_scope(plan),
+        scope=_scope(plan, check),
         grade=plan.highest_grade,
         hypotheses=[hypothesis.id],
         p_before=hypothesis.prior,
@@ -113,10 +114,11 @@ def _target_claim(hypothesis: Hypothesis, proxy: ProxyCard, plan: Plan, outcome:
     )
 
 
-def _scope(plan: Plan) -> str:
+def _scope(plan: Plan, check: Check) -> str:
+    explores = "exploratory, formed after a result was seen; " if check.exploratory else ""
     arms = ", ".join(arm.name for arm in plan.arms)
     return clip(
-        f"arms {arms}; {plan.trials_per_arm} seeds an arm; the configuration of the plan, and nothing outside it",
+        f"{explores}arms {arms}; {plan.trials_per_arm} seeds an arm; the configuration of the plan, and nothing outside it",
         500,
     )
 

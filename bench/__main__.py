@@ -9,9 +9,9 @@ import os
 import platform
 from pathlib import Path
 
-from bench import sandbox
+from bench import prompts, sandbox
 
-SECTIONS = {"sandbox": sandbox.measure}
+SECTIONS = {"sandbox": sandbox.measure, "prompts": prompts.measure}
 
 
 def main():

@@ -325,3 +325,18 @@ def test_doctor_looks_at_every_model_of_a_project(tmp_path, quick, models, envir
         assert any(printed.startswith(line) for printed in done.stdout.splitlines()), done.stdout
     assert "canary" not in done.stdout + done.stderr
     assert done.returncode == 4
+
+
+def test_start_takes_a_shipped_workflow_by_name_and_lists_them_for_an_unknown_one(tmp_path, quick):
+    (tmp_path / "study.md").write_text(quick.read_text())
+    unknown = run("start", "study.md", "--workflow", "weak-prox", cwd=tmp_path)
+    assert unknown.returncode == 1
+    assert "standard, replication, weak-proxy" in unknown.stderr
+    assert not (tmp_path / "study").exists()
+    nowhere = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    run("start", "study.md", "--workflow", "weak-proxy", cwd=tmp_path, **nowhere)
+    chosen = tmp_path / "study" / "workflow"
+    assert "\nname: weak-proxy\n" in (chosen / "workflow.yaml").read_text()
+    shipped = assets.workflow_files(assets.workflow_file("weak-proxy"))
+    there = {str(path.relative_to(chosen)): path.read_bytes() for path in chosen.rglob("*.*")}
+    assert there == shipped

@@ -169,11 +169,16 @@ def cut(text: str, cap: int) -> str:
 
 
 def put_together(read: Callable[[str], str], own: str, context: Mapping[str, object]) -> tuple[str, str]:
-    """System text and prompt of the step whose file is `own`. `read` gives a prompt file by its path."""
+    """System text and prompt of the step whose file is `own`. `read` gives a prompt file by its path.
+
+    Raises InvalidInput, also if a model would look for the form of its answer in vain.
+    """
     system, prompt = (
         "\n".join(render(read(path), context, name=path) for path in paths)
         for paths in (SYSTEM, (MATERIAL, own, ANSWER))
     )
+    if str(context["forms"]) not in system:
+        raise InvalidInput(f"none of {', '.join(SYSTEM)} prints {{{{ forms }}}}, the forms of the answers")
     return system, prompt
 
 

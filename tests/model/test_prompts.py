@@ -265,6 +265,12 @@ def test_files_are_items_that_a_prompt_can_show():
     assert '<data name="experiment/experiment.py">\nx = 1\n</data>' in sent("predict", records=items)[1]
 
 
+def test_a_workflow_that_prints_no_forms_is_refused():
+    files = assets.workflow_files(assets.workflow_file("standard")) | {"prompts/records.md": b"No forms.\n"}
+    with pytest.raises(InvalidInput, match=r"prints \{\{ forms \}\}"):
+        put_together(lambda path: files[path].decode(), "prompts/plan.md", context())
+
+
 # ------------------------------------------------------------- the shipped workflows
 
 OWN = {

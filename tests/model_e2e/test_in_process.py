@@ -92,7 +92,8 @@ def test_a_crash_goes_back_to_the_plan_with_the_log_and_the_code(study):
     (prompt,) = course.prompts(1, 2, "plan")
     assert "RuntimeError: as scripted" in prompt
     assert "def run_trial" in prompt
-    assert "Crashed" in prompt
+    assert "From experiment, Crashed:" in prompt
+    assert "earlier plan" in prompt
 
 
 def test_revise_at_accept_asks_for_the_conclusion_alone(study):

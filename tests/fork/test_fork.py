@@ -1,12 +1,19 @@
 """A fork shares history up to a record and goes on apart, and no approval counts on both sides."""
 
+from dataclasses import replace
+
 import pytest
 
+from autoresearch import assets
+from autoresearch.budget import spent_in
 from autoresearch.errors import AuthorNeeded, AutoresearchError, InvalidInput, Pending
-from autoresearch.records import Approval, Proposal, Settings
+from autoresearch.fork import fork_at, refuse_workflow
+from autoresearch.records import Approval, MadeBy, Proposal, Reviewer, Settings, Spend, file_ref
 from autoresearch.settings_in_force import project_in_force
-from autoresearch.testing import FakeSandbox
+from autoresearch.testing import PERSON, FakeSandbox
 from autoresearch.testing_project import TextDesk, drive, shifted
+from autoresearch.verify import verify
+from autoresearch.workflow import parse_workflow
 
 STEPS = [
     "start", "ideate", "critique", "plan", "predict", "preflight", "approve", "experiment", "check", "conclude",
@@ -176,3 +183,87 @@ def test_attempts_are_bounded_in_a_fork_too(fork, project):
     forked = fork(project(settings=Settings(max_attempts=1)), "plan")
     with pytest.raises(AutoresearchError, match="max_attempts"):
         drive(forked, [])
+
+
+STANDARD = assets.workflows() / "standard"
+
+
+def other_workflow(change):
+    files = {"workflow.yaml": change((STANDARD / "workflow.yaml").read_text()).encode()}
+    prompts = sorted((STANDARD / "prompts").glob("*.md"))
+    return files | {f"prompts/{path.name}": path.read_bytes() for path in prompts}
+
+
+def test_a_fork_may_go_on_with_another_workflow(accepted, fork, sound, replayed, places):
+    """Here with a second critique, which the shared history does not have."""
+    files = other_workflow(
+        lambda text: text.replace("    next: plan\n", "    next: second\n", 1).replace(
+            "  plan:\n", "  second:\n    kind: critique\n    next: plan\n  plan:\n", 1
+        )
+    )
+    forked = fork(accepted, "preflight", workflow=files)
+    shared = len(forked.entries())
+    assert forked.read("workflow/workflow.yaml", forked.head()) == files["workflow.yaml"]
+    drive(forked, ["approve", "accept"])
+    assert [e.record.step for e in forked.entries()[shared:]][:5] == [
+        "second", "plan", "predict", "preflight", "approve",
+    ]  # fmt: skip
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_a_workflow_that_does_not_know_the_shared_steps_is_refused(accepted):
+    text = (STANDARD / "workflow.yaml").read_text().replace("ideate", "dream")
+    with pytest.raises(InvalidInput, match="no ideas step called ideate"):
+        refuse_workflow(parse_workflow(text), accepted.entries()[:4])
+
+
+def test_what_the_parent_spent_after_the_step_counts_in_the_fork(accepted):
+    """A budget is not reset by forking: spent is spent."""
+    history = accepted.entries()
+    taken = Spend(cost_usd="2", calls=2, seconds=7)
+    paid = replace(
+        history[8],
+        record=history[8].record.model_copy(
+            update={
+                "made_by": MadeBy(
+                    author="agent",
+                    model="m",
+                    cost_usd="1.5",
+                    calls=3,
+                    exchanges=[file_ref("exchanges/x.json", b"")],
+                )
+            }
+        ),
+    )
+    body = fork_at(
+        [*history[:8], paid, *history[9:]], history[4], project="f" * 32, reviewer=Reviewer(person=PERSON), reason="",
+        workflow=None, pending=taken,
+    )  # fmt: skip
+    assert body.spent == {1: Spend(cost_usd="3.5", calls=5, seconds=7)}
+    forked = replace(history[4], record=history[4].record.model_copy(update={"kind": "fork", "body": body}))
+    assert spent_in([*history[:5], forked]).cost_usd == "3.5"
+    assert spent_in([*history[:5], forked], 2).cost_usd == "0"
+
+
+def test_what_is_not_the_sharing_of_a_history_is_no_fork(accepted, fork, sound):
+    """Each field of the record, made to say something else."""
+    wrong = {
+        "from_commit": "0" * 40, "from_record": "0" * 64, "from_project": "1" * 32,
+        "project": project_in_force(accepted.entries()), "reason": "nothing is wrong with this one",
+    }  # fmt: skip
+    for field, value in wrong.items():
+        forked = fork(accepted, "plan", f"fork-{field}")
+        last = forked.entries()[-1]
+        right = {
+            "project": "e" * 32, "from_project": last.record.body.project, "from_commit": last.commit,
+            "from_record": last.digest,
+        }  # fmt: skip
+        body = last.record.body.model_copy(update={**right, field: value})
+        record = last.record.model_copy(update={"step": "fork-2", "parent": last.digest, "body": body})
+        forked.append(record, {}, after=forked.head(), author=PERSON)
+        if field == "reason":
+            sound(forked)
+            continue
+        (problem,) = [problem for row in verify(forked).rows for problem in row.problems]
+        assert problem.startswith("fork in"), field

@@ -23,11 +23,19 @@ from autoresearch.config import parse_settings
 from autoresearch.door import admit
 from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, NotApproved, Pending, Stale
 from autoresearch.nodes import AGENT, State
-from autoresearch.records import Acceptance, Person, Record, Reviewer, Settings, digest_of
+from autoresearch.records import HUMAN, Acceptance, Fork, Person, Record, Reviewer, Settings, digest_of
 from autoresearch.reporting.gate_json import approval_json
+from autoresearch.settings_in_force import project_in_force
 from autoresearch.steps import experiment
 from autoresearch.testing import PERSON, FakeSandbox, FixedClock
-from autoresearch.testing_project import STILL, ScriptedReviewer, make_project, shifted
+from autoresearch.testing_project import (
+    STILL,
+    ScriptedReviewer,
+    make_driver,
+    make_fork,
+    make_project,
+    shifted,
+)
 from autoresearch.workflow import parse_workflow
 
 COMMAND = str(Path(sys.executable).with_name("autoresearch"))
@@ -468,10 +476,79 @@ def _rebound(bench, **fields):
     bench.append(record.model_copy(update={"body": body}))
 
 
-@way("history", "an approval from another project or a parent of a fork", "it belongs elsewhere")
+@way("history", "an approval from another project", "it belongs elsewhere")
 def _(bench):
     _rebound(bench, project="1" * 32)
     bench.refused("another project")
+
+
+def _fork(bench, step):
+    """The bench goes on in a fork of its project after `step`; what it was before."""
+    parent = bench.ledger
+    bench.ledger = make_fork(parent, step, bench.root.with_name("fork"))
+    return parent
+
+
+@way(
+    "history",
+    "an unused approval, the project forked behind it",
+    "the fork voids it; asked again",
+    "approved",
+)
+def _(bench):
+    _fork(bench, "approve")
+    bench.asks_again()
+
+
+@way("history", "an approval of a fork's parent, put on top of the fork", "it belongs elsewhere")
+def _(bench):
+    parent = _fork(bench, "preflight")
+    _rebound(bench, project=parent.entries()[0].record.body.project)
+    bench.refused("another project")
+
+
+@way("history", "an approval of a fork, put on top of its parent", "it belongs elsewhere")
+def _(bench):
+    parent = _fork(bench, "preflight")
+    theirs = project_in_force(bench.ledger.entries())
+    bench.ledger = parent
+    _rebound(bench, project=theirs)
+    bench.refused("another project")
+
+
+@way(
+    "history",
+    "a fork behind a run, to have its outcome twice",
+    "the run belongs to the other project",
+    "approved",
+)
+def _(bench):
+    class Dies(FakeSandbox):
+        def submit(self, job, warrant):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_driver(bench.ledger, ScriptedReviewer(), sandbox=Dies(shifted)).run()
+    last = bench.last("run")
+    with pytest.raises(InvalidInput, match="has begun there and not ended"):
+        _fork(bench, "run")
+    body = Fork(
+        project="1" * 32, from_project=project_in_force(bench.ledger.entries()), from_commit=last.commit,
+        from_record=last.digest, reviewer=Reviewer(person=PERSON), settings=Settings(),
+    )  # fmt: skip
+    bench.append(
+        Record(
+            kind="fork",
+            cycle=1,
+            attempt=1,
+            step="fork-1",
+            parent=last.digest,
+            inputs={},
+            made_by=HUMAN,
+            body=body,
+        )
+    )
+    bench.refused("belongs to the other project")
 
 
 @way("history", "an approval of another attempt", "it belongs elsewhere")

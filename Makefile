@@ -1,13 +1,15 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 # ARGS is handed on: make demo ARGS="EXAMPLE DIR", make test ARGS="tests/test_image.py -x".
 
-.PHONY: help demo test attacks-table bench campaign campaign-ledger lint setup lock clean
+.PHONY: help demo test test-litellm test-live attacks-table bench campaign campaign-ledger lint setup lock clean
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 
 help:
 	@echo 'make demo    run a shipped example from proposal to report (ARGS="EXAMPLE DIR")'
 	@echo 'make test    run the tests, those in Docker included (ARGS="tests/test_x.py -x")'
+	@echo 'make test-litellm   the model adapter against the proxy of LiteLLM, in an environment of its own'
+	@echo 'make test-live   the model adapter against the real provider; costs money, needs ANTHROPIC_API_KEY'
 	@echo 'make attacks-table   carry the attacks out and write what came of them into docs/attacks.md'
 	@echo 'make bench   measure against bare baselines (ARGS="sandbox --json FILE")'
 	@echo 'make campaign   kill the supervisor 100 times at random moments (ARGS="--kills 20 --seed 1")'
@@ -27,6 +29,13 @@ test: setup
 	@scripts/signing
 	@$(python) -m autoresearch.adapters.image >/dev/null
 	@$(python) -m pytest -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
+
+test-litellm: setup
+	@scripts/litellm
+	@$(python) -m pytest tests/litellm -m litellm $(ARGS)
+
+test-live: setup
+	@$(python) -m pytest tests/live -m live $(ARGS)
 
 attacks-table: setup
 	@scripts/engine

@@ -8,6 +8,19 @@ import pytest
 pytest_plugins = ["tiers"]
 
 DATA = Path(__file__).parent / "data"
+ASKED_FOR = {
+    "litellm": "needs an environment of its own: make test-litellm",
+    "live": "costs money: make test-live, with ANTHROPIC_API_KEY",
+}
+"""Marks of tests that run only where `-m` names them, and what to type."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for mark, why in ASKED_FOR.items():
+        if mark not in config.option.markexpr.split():
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.fixture

@@ -480,3 +480,13 @@ def test_an_assumption_relabelled_shows_in_what_changed(views):
     assert "a2" not in screen.partition("Changed")[2].partition("History")[0]
     before = views.approval_view(previous_critique=views.CRITIQUE)
     assert "->" not in "\n".join(approve_screen(before, Look(120, 40), forecasts_open=True))
+
+
+def test_a_plan_made_after_a_result_says_so(views):
+    prediction = views.PREDICTION.model_copy(update={"after_results": [1]})
+    seen, unseen = (
+        "\n".join(approve_screen(view, Look(120, 40), forecasts_open=True))
+        for view in (views.approval_view(prediction=prediction), views.approval_view())
+    )
+    assert "the result of attempt 1: a change since is exploratory" in seen
+    assert "exploratory" not in unseen

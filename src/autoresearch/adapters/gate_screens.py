@@ -401,6 +401,10 @@ def relabelled(view: ApprovalView) -> list[str]:
 
 def _since(view: ApprovalView, look: Look, differences: str, items: int, lines: int) -> list[str]:
     rows = theirs(look, "Changed", differences, lines) if differences else []
+    if seen := view.prediction.after_results:
+        attempts = ", ".join(map(str, seen))
+        text = f"the result of attempt {attempts}: a change since is exploratory, no change a second look"
+        rows += own(look, "Seen", text, alarm=True)
     latest = [(line, "") for line in reversed(view.history)]
     return rows + several(look, "History", latest, items, 1)
 

@@ -53,6 +53,10 @@ from autoresearch.signed import UNSIGNED, signing_of
 B = TypeVar("B", bound=Body)
 Read = Callable[[Entry, str], bytes]
 Found = Mapping[Kind, Entry]
+NO_DEVIATION = (
+    "None was found. Looked at: metric, trials, seeds, arms, exclusions, looks, code, data, effort and hypotheses. CPU time "
+    "for each arm is not measured outside; the harness's own clock stands in for it."
+)
 MARK = Raw(" *(demonstration: no person decided)*")
 
 
@@ -94,7 +98,7 @@ def view_of(
         "surprise_explained": conclusion.surprise_explained if conclusion else "",
         "does_not_show": conclusion.does_not_show if conclusion else [],
         "deviations": finding_items(check.deviations) if check else [],
-        "no_deviations": "None was found." if check else "Not known: there is no result yet.",
+        "no_deviations": NO_DEVIATION if check else "Not known: there is no result yet.",
         "findings": finding_groups(found),
         **_critique_view(critique),
         "attempts": attempts_view(entries, found, read, signing_of(history)),

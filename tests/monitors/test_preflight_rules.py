@@ -183,7 +183,7 @@ def test_stopping_rules_that_are_fixed(study, rule):
 
 
 def test_few_trials_are_told_apart_from_one(study):
-    plan(study, trials_per_arm=4)
+    plan(study, trials_per_arm=4, expected_sd=None)
     assert [f.severity for f in found(study)] == ["warn"]
     plan(study, trials_per_arm=5)
     assert found(study) == []
@@ -287,6 +287,7 @@ def arms(*xs):
 def test_the_largest_contrast(study):
     assert largest_contrast(study.plan) == 1
     slope = Contrast(form="slope", smallest_effect=0.1).model_dump()
+    controls(study, checks=[])
     plan(study, arms=arms(0, 1, 2), contrast=slope)
     # y = 0, anything, 1 at x = 0, 1, 2 has slope 1/2
     assert largest_contrast(study.plan) == pytest.approx(0.5)
@@ -308,3 +309,22 @@ def test_the_largest_contrast(study):
 def test_any_bytes_are_judged_not_run_into(study, data):
     study.files["experiment/other.py"] = data
     assert all(finding.check.startswith("code.") for finding in found(study))
+
+
+def test_power_is_set_against_the_smallest_effect(study):
+    """20 pairs show 0.66 sd: enough for 0.01 at an sd of 0.015, and not at 0.016."""
+    plan(study, expected_sd=0.015)
+    assert found(study) == []
+    plan(study, expected_sd=0.016)
+    [finding] = found(study)
+    assert finding.check == "plan.underpowered"
+    assert "about 23 trials an arm" in finding.explanation
+
+
+def test_a_lone_hypothesis_has_no_rival(study):
+    # The table names the rivals, too; here only the hypotheses matter.
+    alone = {"hypotheses": study.plan.hypotheses[:1], "decision_table": []}
+    study.plan = study.plan.model_copy(update=alone)
+    blocked = [f for f in found(study) if f.check == "plan.rivals-inseparable"]
+    assert [f.severity for f in blocked] == ["block"]
+    assert "it has no rival" in blocked[0].explanation

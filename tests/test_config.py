@@ -173,3 +173,12 @@ def test_emptying_what_a_step_inherits_is_in_the_diff():
     old = Settings(model=ModelChoice(headers={"x-a": "b"}))
     new = old.model_copy(update={"models": {"plan": StepModel(headers={})}})
     assert settings_diff(old, new) == "model.plan.headers: – → {}"
+
+
+def test_who_writes_names_every_model():
+    assert Settings().who_writes == "none"
+    own = {"plan": {"effort": "low"}, "critique": {"use": "anthropic:b"}}
+    assert (
+        Settings(model={"use": "anthropic:a"}, models=own).who_writes
+        == "anthropic:a; critique by anthropic:b"
+    )

@@ -466,6 +466,14 @@ class Settings(Frozen):
         require_unique([reviewer.key for reviewer in self.reviewers], "reviewers' keys")
         return self
 
+    @property
+    def who_writes(self) -> str:
+        """`none`, or the models by name: `anthropic:a; critique by anthropic:b`."""
+        others = [
+            f"{step} by {use}" for step in self.models if (use := self.model_of(step).use) != self.model.use
+        ]
+        return "; ".join([self.model.use, *others])
+
     def model_of(self, step: str, in_workflow: str | None = None) -> ModelChoice:
         """The step's own table comes first, then what the workflow names, then the default."""
         own = self.models.get(step, StepModel())

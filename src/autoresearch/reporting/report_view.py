@@ -137,7 +137,7 @@ def _meta(history: Sequence[Entry], cycle: int, proposal: Proposal) -> str:
     entries = of_cycle(history, cycle)
     attempts = max(entry.record.attempt for entry in entries)
     first, last = day(entries[0].when), day(entries[-1].when)
-    model = settings_in_force(history).model.use
+    model = settings_in_force(history).who_writes
     words = [
         f"Cycle {cycle}, {count(attempts, 'attempt')}",
         f"proposed by {proposal.author.name}",

@@ -422,8 +422,8 @@ class Driver:
 
 def _overtaken() -> Stale:
     return Stale(
-        "the project moved on while the gate was open: somebody decided, or committed a note; nothing was recorded\n"
-        "look with: autoresearch log, and decide again with: autoresearch review"
+        "somebody else decided meanwhile, or a note was committed, so this was not recorded\n"
+        "look with: autoresearch log; a gate that still waits opens with: autoresearch review"
     )
 
 

@@ -40,6 +40,11 @@ STANDARD_STEP: dict[Kind, str] = {
 }
 
 
+def is_own(path: str) -> bool:
+    """Whether a file is the person's alone: they may commit it, and no record vouches for it there."""
+    return "/" in path and path.partition("/")[0] in OWN_DIRS
+
+
 def record_path(record: Record) -> str:
     """Named for its kind, or for its step where a workflow has a second step of that kind."""
     stem = record.kind if STANDARD_STEP.get(record.kind) == record.step else record.step

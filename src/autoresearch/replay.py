@@ -135,7 +135,9 @@ class Scratch(Protocol):
         when: datetime,
     ) -> bytes: ...
 
-    def repeat_commit(self, commit: Commit, files: Mapping[str, bytes]) -> str: ...
+    def repeat_commit(
+        self, commit: Commit, files: Mapping[str, bytes], changes: Mapping[str, FileChange] | None = None
+    ) -> str: ...
 
     def read(self, path: str, commit: str) -> bytes: ...
 
@@ -341,7 +343,8 @@ class ComparingLedger:
             raise DivergedError(derived)
         self._tape.position += 1
         for commit in self._own.get(recorded.commit, ()):
-            self._scratch.repeat_commit(commit, own_files(self._tape.source, commit))
+            source = self._tape.source
+            self._scratch.repeat_commit(commit, own_files(source, commit), source.changed_paths(commit))
         if self._tape.ended() and made.record.kind != "fork":
             raise TapeEnded("the history ends here")
         return made
@@ -360,9 +363,14 @@ def own_commits(source: Source) -> dict[str, list[Commit]]:
     return own
 
 
+GITLINK = "160000"
+"""The mode of another repository's commit: there is nothing of it to read here."""
+
+
 def own_files(source: Source, commit: Commit) -> dict[str, bytes]:
     changed = source.changed_paths(commit)
-    return {path: source.read(path, commit.id) for path, change in changed.items() if change.status != "D"}
+    kept = {path for path, change in changed.items() if change.status != "D" and change.mode != GITLINK}
+    return {path: source.read(path, commit.id) for path in kept}
 
 
 def _start_files(source: Source, first: Entry) -> dict[str, bytes]:

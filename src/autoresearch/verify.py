@@ -17,11 +17,11 @@ from autoresearch.layout import (
     IGNORE_FILE,
     IGNORED,
     LOCK_FILE,
-    OWN_DIRS,
     PROPOSAL_FILE,
     SETTINGS_FILE,
     WORKFLOW_DIR,
     commit_message,
+    is_own,
     record_path,
     trailers_of,
     vouched_files,
@@ -224,7 +224,7 @@ def _tell(history: History, commits: Sequence[Commit], findings: Findings) -> li
         )
         changed = history.changed_paths(commit)
         if not trailers_of(commit.message):
-            stray = [path for path in changed if path.partition("/")[0] not in OWN_DIRS]
+            stray = [path for path in changed if not is_own(path)]
             problem = (
                 f"{commit.id[:12]} by {commit.author.name} is no record and changes {', '.join(stray[:3])}"
             )

@@ -72,12 +72,18 @@ def test_growing_a_tree_keeps_what_was_there(repo):
         )
         return parse_tree(raw.stdout)
 
-    first = grow_tree(writer, {}, {"a/b/c": blob, "top": blob}, read)
+    entry = ("100644", blob)
+    first = grow_tree(writer, {}, {"a/b/c": entry, "top": entry}, read)
     writer.sync()
-    second = grow_tree(writer, first, {"a/b/d": blob, "a/e": blob}, read)
+    second = grow_tree(writer, first, {"a/b/d": entry, "a/e": entry}, read)
     tree = writer.tree(second)
     writer.sync()
     assert git(repo, "ls-tree", "-r", "--name-only", tree).split() == ["a/b/c", "a/b/d", "a/e", "top"]
+    fewer = {"a/b/c": None, "a/b/d": None, "a/b": ("100755", blob), "top": None, "top/x": entry}
+    third = writer.tree(grow_tree(writer, second, fewer, read))
+    writer.sync()
+    assert git(repo, "ls-tree", "-r", "--name-only", third).split() == ["a/b", "a/e", "top/x"]
+    assert grow_tree(writer, second, {"a/b/c": None, "a/b/d": None, "a/e": None}, read) == {"top": entry}
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):

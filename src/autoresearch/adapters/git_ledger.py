@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from autoresearch.adapters.git_branch import Branch, Locked, Moved
 from autoresearch.adapters.git_locks import remove_stale
 from autoresearch.adapters.git_objects import (
+    BLOB_MODE,
     CommitParts,
     ObjectWriter,
     grow_tree,
@@ -42,6 +43,7 @@ from autoresearch.errors import InvalidInput, LedgerError, Stale
 from autoresearch.layout import (
     OWN_DIRS,
     commit_message,
+    is_own,
     record_path,
     trailers_of,
     vouched_files,
@@ -303,8 +305,14 @@ class GitLedger:
         """Where the project's data lie, outside its commits."""
         return self._own / "inputs"
 
-    def repeat_commit(self, commit: Commit, files: Mapping[str, bytes]) -> str:
-        """Make a person's own commit again, on top of the branch. Returns its new id."""
+    def repeat_commit(
+        self, commit: Commit, files: Mapping[str, bytes], changes: Mapping[str, FileChange] | None = None
+    ) -> str:
+        """Make a person's own commit again, on top of the branch. Returns its new id.
+
+        `changes` is what it did to each path, where that is more than to add plain `files`:
+        take away, link, make executable.
+        """
         head = self.head()
         # All other headers stay as they are: committer, time zones, a signature of the person's own.
         headers, blank, message = commit.raw.partition(b"\n\n")
@@ -313,7 +321,7 @@ class GitLedger:
         def commit_of(tree: str) -> bytes:
             return b"\n".join([f"tree {tree}\nparent {head}".encode(), *kept]) + blank + message
 
-        return object_id("commit", self._commit(files, head, commit_of))
+        return object_id("commit", self._commit(files, head, commit_of, changes))
 
     def note(self, key: str, data: bytes) -> None:
         journal = self._own / "journal"
@@ -394,7 +402,7 @@ class GitLedger:
         """Files of the work tree that differ from the last commit, notes and ignored ones left out."""
         found = []
         for path, _, oid in self._objects.files(f"{BRANCH}^{{tree}}"):
-            if _is_own(path):
+            if is_own(path):
                 continue
             data = self._work_file(path)
             if data is None:
@@ -402,7 +410,7 @@ class GitLedger:
             elif object_id("blob", data) != oid:
                 found.append(Change(path, "modified"))
         others = self._run("ls-files", "--others", "--exclude-standard", "-z").removesuffix("\0").split("\0")
-        found += [Change(path, "untracked") for path in others if path and not _is_own(path)]
+        found += [Change(path, "untracked") for path in others if path and not is_own(path)]
         return found
 
     def work_file(self, path: str) -> bytes | None:
@@ -422,18 +430,34 @@ class GitLedger:
             message=commit_message(record, parent),
         )  # fmt: skip
 
-    def _grow(self, writer: ObjectWriter, blobs: Mapping[str, Content], old: str) -> str:
-        """The id of `old`'s tree with `blobs` put in."""
-        ids = {path: writer.blob(bytes_of(data)) for path, data in blobs.items()}
+    def _grow(
+        self,
+        writer: ObjectWriter,
+        blobs: Mapping[str, Content],
+        old: str,
+        changes: Mapping[str, FileChange] | None = None,
+    ) -> str:
+        """The id of `old`'s tree with `blobs` put in, and `changes` made."""
+        entries: dict[str, tuple[str, str] | None] = {
+            path: (BLOB_MODE, writer.blob(bytes_of(data))) for path, data in blobs.items()
+        }
+        for path, change in (changes or {}).items():
+            entries[path] = None if change.status == "D" else (change.mode, change.oid)
         base = self._objects.tree(f"{old}^{{tree}}") if old else {}
-        return writer.tree(grow_tree(writer, base, ids, self._objects.tree))
+        return writer.tree(grow_tree(writer, base, entries, self._objects.tree))
 
-    def _commit(self, blobs: Mapping[str, Content], old: str, commit_of: Callable[[str], bytes]) -> bytes:
+    def _commit(
+        self,
+        blobs: Mapping[str, Content],
+        old: str,
+        commit_of: Callable[[str], bytes],
+        changes: Mapping[str, FileChange] | None = None,
+    ) -> bytes:
         """Put `blobs` on top of `old`; `commit_of` makes the commit object of a tree. Returns that object."""
         writer = ObjectWriter(self.git_dir / "objects", self._reached)
         with self._writing():
             try:
-                raw = commit_of(self._grow(writer, blobs, old))
+                raw = commit_of(self._grow(writer, blobs, old, changes))
                 new = writer.commit(raw)
                 writer.sync()
             finally:
@@ -482,7 +506,7 @@ class GitLedger:
         for path, change in changed.items():
             present = self._work_file(path)
             untouched = ("" if present is None else object_id("blob", present)) == change.before
-            if untouched and change.mode in FILE_MODES and not self._through_link(path):
+            if untouched and change.mode in FILE_MODES and not self._blocked(path):
                 target = self.root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 data = self._objects.blob(change.oid)
@@ -511,6 +535,12 @@ class GitLedger:
             except git.GitCommandError as error:
                 raise LedgerError(f"git could not update the index: {_said(error)}") from error
 
+    def _blocked(self, path: str) -> bool:
+        """A folder stands where the file should, or a file where its folder should: a person's, so it stays."""
+        target = self.root / path
+        above = (folder for folder in target.parents if folder.is_relative_to(self.root))
+        return self._through_link(path) or target.is_dir() or any(folder.is_file() for folder in above)
+
     def _through_link(self, path: str) -> bool:
         """A link on the way would carry the write out of the project."""
         parts = Path(path).parts
@@ -525,13 +555,14 @@ class GitLedger:
     def _entry(self, commit: Commit) -> Entry | None:
         trailers = trailers_of(commit.message)
         if not trailers:
-            paths = self.changed_paths(commit)
-            if paths and all(_is_own(path) for path in paths):
-                return None
-            raise LedgerError(
-                f"commit {commit.id[:12]} by {commit.author.name} is not a record and touches more than "
-                f"{'/ and '.join(OWN_DIRS)}/; look at it with: git show {commit.id[:12]}"
-            )
+            if problem := self._foreign(commit):
+                short = commit.id[:12]
+                raise LedgerError(
+                    f"commit {short} by {commit.author.name} is not a record and {problem}; look at it with: "
+                    f"git show {short}\n"
+                    f"undo it, and what follows it, in {self.root} with: git reset --keep {short}~1"
+                )
+            return None
         path = self._record_path(commit, trailers)
         record = parse_record(self.read(path, commit.id), f"{path} in {commit.id[:12]}")
         stated = trailers["Record"].removeprefix(f"{record.kind}@sha256:")
@@ -540,6 +571,15 @@ class GitLedger:
                 f"{path} in commit {commit.id[:12]} is not the record that its commit names; see: autoresearch verify"
             )
         return Entry(record, record.digest, commit.id, commit.when, commit.author, commit.raw)
+
+    def _foreign(self, commit: Commit) -> str:
+        """Why a commit that is no record is not a person's own either; empty if it is."""
+        paths = self.changed_paths(commit)
+        if len(commit.parents) > 1:
+            return "merges another history"
+        if not paths:
+            return "changes nothing"
+        return "" if all(is_own(path) for path in paths) else f"touches more than {'/ and '.join(OWN_DIRS)}/"
 
     def _record_path(self, commit: Commit, trailers: dict[str, str]) -> str:
         """The one record file that the commit adds."""
@@ -643,10 +683,6 @@ def _moment(seconds: str) -> datetime:
 
 def _whole_seconds(when: datetime) -> datetime:
     return datetime.fromtimestamp(int(when.timestamp()), UTC)
-
-
-def _is_own(path: str) -> bool:
-    return "/" in path and path.partition("/")[0] in OWN_DIRS
 
 
 def _noted_move(pending: bytes) -> tuple[str, str]:

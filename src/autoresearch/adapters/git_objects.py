@@ -116,22 +116,27 @@ class ObjectWriter:
 def grow_tree(
     writer: ObjectWriter,
     base: Tree,
-    blobs: Mapping[str, str],
+    entries: Mapping[str, tuple[str, str] | None],
     read_tree: Callable[[str], Tree],
 ) -> Tree:
-    """`base` with `blobs` (path → object id) put in, writing the changed folders below it."""
+    """`base` with `entries` (path → mode and object id, or None to take it away), writing the changed folders."""
     grown = dict(base)
-    folders: dict[str, dict[str, str]] = {}
-    for path, oid in blobs.items():
+    folders: dict[str, dict[str, tuple[str, str] | None]] = {}
+    for path, entry in entries.items():
         head, slash, rest = path.partition("/")
         if slash:
-            folders.setdefault(head, {})[rest] = oid
+            folders.setdefault(head, {})[rest] = entry
+        elif entry is not None:
+            grown[head] = entry
         else:
-            grown[head] = (BLOB_MODE, oid)
+            grown.pop(head, None)
     for name, inside in folders.items():
         mode, oid = grown.get(name, ("", ""))
         below = grow_tree(writer, read_tree(oid) if mode == TREE_MODE else {}, inside, read_tree)
-        grown[name] = (TREE_MODE, writer.tree(below))
+        if below:
+            grown[name] = (TREE_MODE, writer.tree(below))
+        elif mode == TREE_MODE:
+            del grown[name]
     return grown
 
 

@@ -9,9 +9,9 @@ import os
 import platform
 from pathlib import Path
 
-from bench import prompts, sandbox
+from bench import ledger, prompts, sandbox
 
-SECTIONS = {"sandbox": sandbox.measure, "prompts": prompts.measure}
+SECTIONS = {"ledger": ledger.measure, "sandbox": sandbox.measure, "prompts": prompts.measure}
 
 
 def main():

@@ -2,7 +2,6 @@
 
 import json
 import os
-import statistics
 import tempfile
 import time
 from contextlib import closing
@@ -15,6 +14,7 @@ from autoresearch.adapters.docker_sandbox import DockerSandbox
 from autoresearch.adapters.docker_watch import moment
 from autoresearch.records import ResourceLimits
 from autoresearch.testing import approved_job, await_end
+from bench.rows import ratio, row
 
 CYCLES = 15
 REPETITIONS = 5
@@ -120,12 +120,3 @@ class Bench:
             self.client.remove_container(name, force=True)
         took = time.monotonic() - began - asked
         return took, (moment(state["FinishedAt"]) - moment(state["StartedAt"])).total_seconds()
-
-
-def row(what, values, unit):
-    spread = f"{min(values):.3f} to {max(values):.3f}, n={len(values)}"
-    return {"what": what, "value": statistics.median(values), "unit": unit, "note": spread, "values": values}
-
-
-def ratio(what, ours, base):
-    return {"what": what, "value": statistics.median(ours) / statistics.median(base), "unit": "×"}

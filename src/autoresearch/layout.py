@@ -109,10 +109,12 @@ def _names_a_record(pair: list[str]) -> bool:
 
 def _plain(text: str) -> str:
     """No control, format or surrogate character but the newline: commit messages reach terminals raw."""
-    kept = "".join(
-        char if char == "\n" or unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
-        for char in text.replace("\r\n", "\n").replace("\t", "    ")
-    )
+    kept = text.replace("\r\n", "\n").replace("\t", "    ")
+    if not kept.replace("\n", "").isprintable():
+        kept = "".join(
+            char if char == "\n" or unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
+            for char in kept
+        )
     return re.sub(r"\n\s*\n+", "\n\n", kept)
 
 

@@ -195,7 +195,7 @@ class Failpoint:
 
     A point is a boundary and the record it belongs to. `only`: some boundaries. `skip`: not at points
     with one of these in their name. `one_in`: only at so many of the points that
-    many steps come to, drawn by a hash.
+    many steps come to, drawn by a hash. `after`: at so manieth boundary, whatever its point.
     """
 
     trouble: str = "kill"
@@ -203,6 +203,7 @@ class Failpoint:
     only: tuple = ALL
     skip: tuple = ()
     one_in: int = 1
+    after: int = 0
     ledger: Watched | None = None
     point: str = ""
 
@@ -211,7 +212,8 @@ class Failpoint:
         point = f"{boundary} @ {self.ledger.point}" if self.ledger else boundary
         left_out = boundary not in self.only or any(part in point for part in self.skip)
         left_out |= boundary not in RARE and zlib.crc32(point.encode()) % self.one_in != 0
-        if self.point or left_out or point in self.spared:
+        self.after -= 1
+        if self.point or left_out or point in self.spared or self.after > 0:
             return
         self.point = point
         if self.trouble == "kill":
@@ -250,10 +252,10 @@ def go_on_with(root, failpoint, reviewer=None):
         return driver.run().standing
 
 
-def stretch(root, failpoint):
+def stretch(root, failpoint, reviewer=None):
     """What becomes of a stretch that is not killed."""
     try:
-        said = {"ended": go_on_with(root, failpoint)}
+        said = {"ended": go_on_with(root, failpoint, reviewer)}
     except AutoresearchError as error:
         said = {"error": type(error).__name__, "message": str(error)}
     except BaseException:  # noqa: BLE001 - whatever it was, it is told to the parent
@@ -277,7 +279,9 @@ def serve():
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            found = stretch(Path(asked.pop("root")), Failpoint(**asked))
+            root, decisions = Path(asked.pop("root")), asked.pop("decisions")
+            reviewer = None if decisions is None else ScriptedReviewer(decisions)
+            found = stretch(root, Failpoint(**asked), reviewer)
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
             os._exit(0)
@@ -292,8 +296,9 @@ class Deaths:
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def stretch(self, root, *, spared=(), **more):
-        asked = {"root": str(root), "spared": sorted(spared), **more}
+    def stretch(self, root, *, spared=(), decisions=None, **more):
+        """`decisions` are made, and no more; by default every gate lets the project go on."""
+        asked = {"root": str(root), "spared": sorted(spared), "decisions": decisions, **more}
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()

@@ -160,6 +160,11 @@ class GitLedger:
 
     # ------------------------------------------------------------------ reading
 
+    @property
+    def objects_asked(self) -> int:
+        """How many objects were asked of git so far: what reading costs, whatever the machine does."""
+        return self._objects.asked
+
     def head(self) -> str:
         """The branch's commit id; empty before the first record."""
         found = self._objects.find(f"{BRANCH}^{{commit}}")

@@ -39,6 +39,8 @@ class ObjectReader:
         self._one_at_a_time = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._end: Callable[[], object] = lambda: None
+        self.asked = 0
+        """Objects asked for so far."""
 
     def find(self, name: str) -> Found | None:
         """The object that git knows by `name` (an id, `commit:path`, a ref); None if there is none."""
@@ -101,6 +103,7 @@ class ObjectReader:
         self._process = None
 
     def _ask(self, name: str) -> Found | None:
+        self.asked += 1
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None

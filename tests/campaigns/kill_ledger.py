@@ -2,6 +2,7 @@
 
     python tests/campaigns/kill_ledger.py [--kills 300] [--seed 20260801] [--json FILE]
     python tests/campaigns/kill_ledger.py --boundaries [--json FILE]
+    python tests/campaigns/kill_ledger.py --courses
 
 Everything is the shipped code but for the engine and the model, which live on disk and answer at
 once; clock and chance are fixed. Both gates are answered on a pseudo-terminal. Afterwards no record
@@ -9,6 +10,7 @@ may be missing or stand twice, `verify` has to find nothing, and the history has
 commits of an undisturbed run, unless a run or a reply that was paid for was lost to the kill.
 
 `--boundaries` dies once, and fails once with ENOSPC and with EIO, at every write boundary of every step.
+`--courses` is `tests/ledger/test_any_course.py` at length: decisions, deaths, forks and replays as they come.
 """
 
 import argparse
@@ -37,6 +39,8 @@ from autoresearch.testing_project import STILL
 QUESTIONS = [
     b"Decision: ", rb'To [a-z -]+, type ([0-9a-f]{8}) \("back" if not\): ', rb"\[Enter skips\]: ", EOF
 ]  # fmt: skip
+LONG = {"AUTORESEARCH_COURSES": "long"}
+TESTS = Path(__file__).parents[1]
 NOWHERE = deaths.Failpoint(only=())
 
 
@@ -186,7 +190,11 @@ def main():
     parser.add_argument("--seed", type=int, default=20260801)
     parser.add_argument("--boundaries", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--courses", action="store_true")
     asked = parser.parse_args()
+    if asked.courses:
+        test = str(TESTS / "ledger" / "test_any_course.py")
+        os.execve(sys.executable, [sys.executable, "-m", "pytest", test, "-s"], os.environ | LONG)
     scratch = Path(tempfile.mkdtemp(prefix="autoresearch-campaign-"))
     try:
         found = boundaries(scratch) if asked.boundaries else random_kills(scratch, asked.kills, asked.seed)

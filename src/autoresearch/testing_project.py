@@ -235,7 +235,7 @@ class TextDesk:
         last = entries[-1].record
         body = proposal_in_force(entries, last.cycle, last.attempt).record.body
         assert isinstance(body, Proposal)
-        return Written(body.text, body.environment, None, body.inputs)
+        return Written(body.text, body.environment, None, body.inputs, body.sources)
 
     def changed_proposal(self, before: Proposal) -> Written | None:
         written = self.proposal() if self.proposals else None

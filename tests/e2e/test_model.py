@@ -167,6 +167,32 @@ def test_without_a_key_nothing_is_made(desk, tmp_path):
     assert server.requests == []
 
 
+def test_run_looks_for_the_key_and_the_steps_names_before_anything_else(desk, tmp_path):
+    project = tmp_path / "p"
+    with ScriptedMessagesServer(scripted) as server:
+        made = desk.run("start", FREE_FORM, project, *options(server), cwd=tmp_path, ANTHROPIC_API_KEY=KEY)
+        asked_then = len(server.requests)
+        before = desk.kinds(project)
+        done = desk.run("run", cwd=project)
+    assert made.code == 3, made.err
+    assert "author (ideate, plan, conclude) and critic (critique) are one model" in made.err
+    assert done.code == 4, done.err
+    assert "no credential for anthropic:scripted" in done.err
+    assert len(server.requests) == asked_then
+    assert desk.kinds(project) == before
+    assert desk.run("status", cwd=project).code == 0, "who only reads needs no key"
+    settings = project / "autoresearch.toml"
+    written = settings.read_text()
+    settings.write_text(
+        written.replace("[budget.project]", '[model.critic]\nuse = "none"\n\n[budget.project]')
+    )
+    line = settings.read_text().splitlines().index("[model.critic]") + 1
+    done = desk.run("run", cwd=project, ANTHROPIC_API_KEY=KEY)
+    assert done.code == 1
+    assert f"autoresearch.toml line {line}: [model.critic] is no step of this project's workflow" in done.err
+    assert "did you mean critique" in done.err
+
+
 def test_a_credential_in_the_proposal_stops_start(desk, tmp_path):
     idea, key = tmp_path / "idea.md", "AKIA" + "ABCDEFGH12345678"
     idea.write_text(f"{FREE_FORM.read_text()}\n\nMy key is {key}.\n")

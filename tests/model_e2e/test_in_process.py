@@ -180,9 +180,17 @@ def test_one_model_for_author_and_critic_is_a_finding(study):
     findings = {f.check: f for f in course.ledger.entries()[2].record.body.findings}
     assert findings["critique.same-model"].severity == "warn"
     assert "scripted" in findings["critique.same-model"].explanation
+    course.go(["approve", "accept"])
+    said = {
+        f.check
+        for e in course.ledger.entries()
+        if e.record.kind == "monitoring"
+        for f in e.record.body.findings
+    }
+    assert "conclusion.same-model" not in said, "the critique has said it"
 
 
-def test_two_models_are_none(study):
+def test_two_models_are_none_until_the_critic_concludes(study):
     course = study()
 
     class Named:
@@ -193,11 +201,14 @@ def test_two_models_are_none(study):
 
         def ask(self, request, account):
             exchange = self.model.ask(request, account)
-            return replace(exchange, model="another") if request.step == "critique" else exchange
+            critics = ("critique", "conclude")
+            return replace(exchange, model="another") if request.step in critics else exchange
 
     with pytest.raises(Pending):
-        course.go([], model_for=lambda spec: Named(course.model_for(spec)))
+        course.go(["approve"], model_for=lambda spec: Named(course.model_for(spec)))
     assert "critique.same-model" not in {f.check for f in course.ledger.entries()[2].record.body.findings}
+    found = {f.check: f.explanation for f in course.ledger.entries()[-1].record.body.findings}
+    assert found["conclusion.same-model"] == "the model that wrote conclusion was the critic, too, another"
 
 
 def test_start_and_settings_say_who_judges_whom():

@@ -12,10 +12,12 @@ from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.records import (
     Arm,
     Contrast,
+    ControlCheck,
     Controls,
     Hypothesis,
     MetricCard,
     PlanDraft,
+    SecondaryContrast,
     TrialSpec,
 )
 
@@ -86,6 +88,51 @@ def test_the_same_files_give_the_same_bytes():
     first, second = (compute(PLAN, SPECS, run_files(HITS)) for _ in range(2))
     assert first.contrast.model_dump_json() == second.contrast.model_dump_json()
     assert first == second
+
+
+def controlled(**bounds):
+    """`PLAN` with one control, on the arrays of the metric unless others are named."""
+    check = ControlCheck(**{"role": "negative", "arm": "plain", **bounds})
+    return PLAN.model_copy(update={"controls": PLAN.controls.model_copy(update={"checks": [check]})})
+
+
+@pytest.mark.parametrize(
+    ("bounds", "mean", "passed"),
+    [
+        ({"high": 0.34}, 1 / 3, True),
+        ({"high": 0.33}, 1 / 3, False),
+        ({"low": 0.34}, 1 / 3, False),
+        ({"low": 0.3, "high": 0.35}, 1 / 3, True),
+        ({"arm": "treated", "minus": "plain", "low": 0.5}, 7 / 12, True),
+        ({"arm": "treated", "minus": "plain", "high": 0.5}, 7 / 12, False),
+        ({"arrays": {"prediction": "truth", "label": "truth"}, "low": 1, "high": 1}, 1, True),
+    ],
+)
+def test_a_control_is_the_mean_of_its_arm_within_its_bounds(bounds, mean, passed):
+    [result] = compute(controlled(**bounds), SPECS, run_files(HITS)).controls
+    assert (result.n, result.passed) == (3, passed)
+    assert result.mean == pytest.approx(mean)
+
+
+def test_a_control_whose_array_no_trial_returns_gives_no_result():
+    plan = controlled(arrays={"prediction": "absent", "label": "truth"}, low=0)
+    with pytest.raises(InvalidInput, match="absent"):
+        compute(plan, SPECS, run_files(HITS))
+
+
+def test_what_trials_return_is_named_and_counted():
+    [first, *_] = compute(PLAN, SPECS, run_files(HITS)).trials
+    assert (first.names, first.rows) == (("guess", "truth"), 4)
+
+
+def test_secondary_contrasts_come_with_their_correction():
+    other = SecondaryContrast(
+        id="S1", form="paired", treatment="plain", control="treated", smallest_effect=0.01
+    )
+    [result] = compute(PLAN.model_copy(update={"secondary": [other]}), SPECS, run_files(HITS)).secondary
+    assert result.per_seed == [-0.5, -0.5, -0.75]
+    assert result.p_holm == result.p_permutation == pytest.approx(0.25)
+    assert result.outcome == "inconclusive"  # three seeds cannot give a smaller p
 
 
 @pytest.mark.parametrize(

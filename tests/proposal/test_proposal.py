@@ -224,6 +224,11 @@ def test_prose_around_the_blocks_is_allowed():
         ("def run_trial", "async def run_trial", "async def", "is async; it must be a plain function"),
         ("def run_trial", "def make_data(config):\n    pass\n\n\ndef run_trial", "make_data(config)", "must be `make_data(seed, config)`"),
         ("```python\n", "```\n", None, "needs a fenced python block: mark this block ```python"),
+        ("minus: mean, arrays: {prediction: picked_stray", "minus: maen, arrays: {prediction: picked_stray", "minus: maen", "minus is `maen`, which is not an arm; did you mean `mean`"),
+        (", low: 0.02}", "}", "role: positive", "needs low, high or both"),
+        ("low: 0, high: 0}", "low: 1, high: 0}", "role: negative", "low 1 is above high 0"),
+        ("secondary: []", "secondary: [{id: S1, form: paired, treatment: medain, control: mean, smallest_effect: 1}]", "medain", "did you mean `median`"),
+        ("prior_data:", "priordata:", "priordata:", "unknown key `priordata`"),
     ],
 )  # fmt: skip
 def test_each_slip_is_named_with_its_line(old, new, at, said):

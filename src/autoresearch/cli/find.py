@@ -41,10 +41,10 @@ def version_before(entries: Sequence[Entry], entry: Entry) -> Entry:
     return earlier[-1]
 
 
-def diff_lines(ledger: GitLedger, old: Entry, new: Entry) -> Iterator[str]:
-    """Unified diff of two records and of the text files they vouch for, from blobs."""
+def diff_lines(ledger: GitLedger, old: Entry, new: Entry, there: GitLedger | None = None) -> Iterator[str]:
+    """Unified diff of two records and of the text files they vouch for, from blobs. `there`: `new` is in another project."""
     yield from _diff(_name(old), _name(new), old.record.to_bytes(), new.record.to_bytes())
-    before, after = _texts(ledger, old), _texts(ledger, new)
+    before, after = _texts(ledger, old), _texts(there or ledger, new)
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):
             yield from _diff(

@@ -281,14 +281,38 @@ def show_record(
 
 
 @cli.command()
-@click.argument("step")
+@click.argument("step", required=False)
 @click.argument("other", required=False)
-def diff(step: str, other: str | None) -> None:
-    """What changed in a record: against its last version, or against OTHER."""
+@click.option(
+    "--with",
+    "project",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Against the project in DIR, which shares a history with this one: where they part, or a STEP of both.",
+)
+@as_json
+def diff(step: str | None, other: str | None, *, project: Path | None, json_: bool) -> None:
+    """What changed in a record: against its last version, against OTHER, or against a fork's."""
     from autoresearch.cli.find import diff_lines, find_entry, version_before
     from autoresearch.cli.wiring import open_project
+    from autoresearch.reporting.parting import parting, parting_json, parting_lines
 
     ledger = open_project(_folder())
+    if project is not None:
+        there = open_project(_folder() / project)
+        found = parting(ledger.entries(), there.entries())
+        if step is not None:
+            ours, theirs = (find_entry(side.entries(), step, None, None) for side in (ledger, there))
+            show(diff_lines(ledger, ours, theirs, there))
+        elif json_:
+            show_json(parting_json(found))
+        else:
+            show(parting_lines(found, **_look()))
+        return
+    if step is None:
+        raise click.UsageError("name a STEP, or a project with --with DIR")
+    if json_:
+        raise click.UsageError("--json goes with --with DIR alone")
     new = find_entry(ledger.entries(), other or step, None, None)
     old = find_entry(ledger.entries(), step, None, None) if other else version_before(ledger.entries(), new)
     show(diff_lines(ledger, old, new))

@@ -1,0 +1,67 @@
+"""`autoresearch fork` as it is typed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("autoresearch"))
+
+
+@pytest.fixture
+def typed(tmp_path):
+    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ada Reviewer\n\temail = ada@example.org\n")
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def run(*args, code=0):
+        done = subprocess.run(
+            [COMMAND, *map(str, args)], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_a_fork_from_the_command_line(accepted, typed, tmp_path):
+    said = typed("-C", accepted.root, "fork", "monitor", tmp_path / "fork", "-m", "another ending")
+    assert "forked after monitor (cycle 1, attempt 1): 12 records shared" in said
+    assert "go on with: autoresearch -C fork run" in said
+    assert "sound" in typed("-C", "fork", "verify")
+    state = json.loads(typed("-C", "fork", "status", "--json"))
+    assert state["forked"].endswith("after monitor (cycle 1, attempt 1), by Ada Reviewer")
+    assert state["state"] == "waiting"
+    page = json.loads(typed("-C", "fork", "log", "--json", "--step", "fork-1"))
+    assert [row["reason"] for row in page["records"]] == ["another ending"]
+    assert "acceptance: only there" in typed("-C", "fork", "diff", "--with", accepted.root)
+    assert typed("-C", "fork", "review", code=3)
+    assert (tmp_path / "fork").stat().st_mode & 0o777 == 0o777 & ~_umask()
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_what_cannot_be_forked_leaves_nothing_behind(accepted, typed, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("x")
+    assert "is not empty" in typed("-C", accepted.root, "fork", "plan", tmp_path / "full", code=2)
+    assert "does not ignore it" in typed(
+        "-C", accepted.root, "fork", "plan", accepted.root / "inside", code=2
+    )
+    assert "no record goes by 'nothing'" in typed(
+        "-C", accepted.root, "fork", "nothing", tmp_path / "a", code=1
+    )
+    bad = tmp_path / "workflow.yaml"
+    bad.write_text("schema: 1\n")
+    said = typed("-C", accepted.root, "fork", "plan", tmp_path / "a", "--workflow", bad, code=1)
+    assert "workflow.yaml" in said
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"a", "inside"}.isdisjoint(left)
+    assert not [name for name in left if name.startswith(".autoresearch-")]

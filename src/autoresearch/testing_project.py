@@ -114,7 +114,7 @@ def make_fork(
 ) -> GitLedger:  # fmt: skip
     """A fork of `source` after the last record of `step`, as `autoresearch fork` makes it."""
     history = source.entries()
-    last = next(e for e in reversed(history) if step in (e.record.step, e.record.kind))
+    last = next(e for e in reversed(history) if step in (e.record.step, e.record.kind, e.digest))
     root.mkdir(parents=True)
     ledger = GitLedger.create(root, clock)
     ledger.take_over(source, last.commit)

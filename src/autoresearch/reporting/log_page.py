@@ -93,10 +93,7 @@ def total_lines(history: Sequence[Entry], *, width: int, color: bool) -> list[st
     ]
     lines = lines if len(lines) > 2 else lines[-1:]
     rows = [(f"{label:<{MARGIN}}", pen.block(totals.line(), indent=MARGIN)) for label, totals in lines]
-    return [
-        "",
-        *(pen.soft(line) for label, (first, *rest) in rows for line in (label + first[MARGIN:], *rest)),
-    ]
+    return [pen.soft(line) for label, (first, *rest) in rows for line in (label + first[MARGIN:], *rest)]
 
 
 def log_page_json(history: Sequence[Entry]) -> dict[str, object]:

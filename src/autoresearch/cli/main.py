@@ -91,6 +91,13 @@ def _look() -> Look:
     return {"width": shutil.get_terminal_size().columns, "color": color}
 
 
+def _workflow_named(named: str) -> Path:
+    """The workflow.yaml of a shipped workflow, or a file."""
+    from autoresearch import assets
+
+    return assets.workflow_file(named) if named in assets.workflow_names() else _folder() / named
+
+
 as_json = click.option("--json", "json_", is_flag=True, help="Machine-readable, on standard output.")
 
 
@@ -118,12 +125,11 @@ def start(
     title: str | None,
 ) -> None:
     """Make a project from PROPOSAL in DIRECTORY and go on as `run`."""
-    from autoresearch import assets
     from autoresearch.cli.start import Choices, start_project
     from autoresearch.cli.system import SystemEntropy
 
     base = _folder()
-    chosen = assets.workflow_file(workflow) if workflow in assets.workflow_names() else base / workflow
+    chosen = _workflow_named(workflow)
     folder = base / (directory or Path(proposal.stem))
     choices = Choices(chosen, model, base_url, title)
     made = start_project(base / proposal, folder, choices, SystemEntropy())
@@ -167,7 +173,7 @@ def reject(reason: str) -> None:
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--cycle", type=int)
 @click.option("--attempt", type=int)
-@click.option("--workflow", type=click.Path(path_type=Path), help="Go on there with another workflow.yaml.")
+@click.option("--workflow", help="Go on there with another one: a shipped name or a workflow.yaml.")
 @click.option("-m", "reason", default="", help="Why; it stands in the fork's first record.")
 def fork(
     step: str,
@@ -175,7 +181,7 @@ def fork(
     *,
     cycle: int | None,
     attempt: int | None,
-    workflow: Path | None,
+    workflow: str | None,
     reason: str,
 ) -> None:
     """Make another project in DIR that shares the history up to STEP. No approval counts in both."""
@@ -183,7 +189,7 @@ def fork(
     from autoresearch.cli.system import SystemEntropy
 
     place, base = Place(step, cycle, attempt), _folder()
-    chosen = base / workflow if workflow else None
+    chosen = _workflow_named(workflow) if workflow else None
     fork_project(
         base, place, base / directory, SystemEntropy(), workflow=chosen, reason=reason, plain=_plain()
     )

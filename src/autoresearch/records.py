@@ -388,9 +388,9 @@ class ModelChoice(Frozen):
     """Empty: the server's own."""
     thinking: Thinking = ""
     enforce_schema: Enforcement = ""
-    """When the reply's schema goes out as a constraint, besides standing in the prompt. The provider counts
-    it into the cached prefix, and steps differ in it. Empty: in a repair at the provider's own server,
-    always at any other."""
+    """When the reply's schema goes out as a constraint, besides standing in the prompt. The provider is said
+    to count it into the cached prefix, and steps differ in it. Empty: in a repair at the provider's own
+    server, always at any other."""
     price: Price | None = None
     """Instead of the price that ships with the package."""
     environment: Variables = []

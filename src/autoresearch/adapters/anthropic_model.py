@@ -73,8 +73,8 @@ def key_from(environ: Mapping[str, str]) -> str | None:
 
 
 def enforced_at_once(options: ModelChoice) -> bool:
-    """A schema in the request is a part of the prefix that the provider caches, and every step has another
-    one. There it goes out only when the schema in the prompt did not suffice.
+    """A schema in the request is said to be a part of the prefix that the provider caches, and every step
+    has another one. There it goes out only when the schema in the prompt did not suffice.
     """
     elsewhere = options.base_url not in ("", PROVIDER_URL)
     return elsewhere if not options.enforce_schema else options.enforce_schema == "always"

@@ -67,7 +67,7 @@ def record(number, parent):
     """About 20 kB, as a plan with its reasons."""
     found = Finding(check="a.rule", severity="info", record="plan", explanation=EXPLANATION)
     return Record(
-        kind="monitoring", cycle=1, attempt=number, step="monitor", parent=parent, inputs={}, made_by=RULES,
+        kind="monitoring", cycle=number // 100 + 1, attempt=number % 100 + 1, step="monitor", parent=parent, inputs={}, made_by=RULES,
         body=Monitoring(findings=[found] * 35, rules=["a.rule"]),
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ def small(number, parent):
 
 def _commit(made, before, files):
     message = commit_message(made, before).encode()
-    when = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) + made.attempt
+    when = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
     lines = [b"commit refs/heads/main\ncommitter autoresearch <autoresearch@localhost> %d +0000\n" % when]
     lines.append(b"data %d\n%s\n" % (len(message), message))
     written = {record_path(made): made.to_bytes()}

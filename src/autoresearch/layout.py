@@ -20,6 +20,8 @@ SOURCES_DIR = "sources"
 OWN_DIRS = (NOTES_DIR, SOURCES_DIR)
 """The person's own in a project: changed, and committed, as they like."""
 IGNORE_FILE = ".gitignore"
+FIGURE_DATA = "figures/result.json"
+"""The numbers that a report's figure shows, among its pages."""
 IGNORED = b"# Built again at any time by `autoresearch report`.\n/report/\n"
 
 STANDARD_STEP: dict[Kind, str] = {
@@ -64,21 +66,21 @@ def vouched_files(record: Record) -> dict[str, FileRef]:
     return {file_path(record, ref): ref for ref in refs}
 
 
-def commit_message(record: Record, parent: Record | None) -> str:
-    """Subject, diary and trailers. `parent` is the ledger's previous record."""
+def commit_message(record: Record, parent: Record | None, digest: str = "", parent_digest: str = "") -> str:
+    """Subject, diary and trailers. `parent` is the ledger's previous record. Known digests are not taken again."""
     paragraphs = [_one_line(f"{record.kind}: {record.body.headline()}")]
     diary = _plain(record.body.diary()).strip()
     if diary:
         paragraphs.append(diary)
-    paragraphs.append("\n".join(_trailers(record, parent)))
+    paragraphs.append("\n".join(_trailers(record, parent, digest, parent_digest)))
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _trailers(record: Record, parent: Record | None) -> list[str]:
+def _trailers(record: Record, parent: Record | None, digest: str, parent_digest: str) -> list[str]:
     made = record.made_by
-    lines = [f"Record: {record.kind}@sha256:{record.digest}"]
+    lines = [f"Record: {record.kind}@sha256:{digest or record.digest}"]
     if parent is not None:
-        lines.append(f"Parent-Record: {parent.kind}@sha256:{parent.digest}")
+        lines.append(f"Parent-Record: {parent.kind}@sha256:{parent_digest or parent.digest}")
     return [
         *lines,
         f"Cycle: {record.cycle}",

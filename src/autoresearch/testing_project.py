@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from autoresearch import assets
+from autoresearch import __version__, assets
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.config import render_settings, settings_diff
 from autoresearch.driver import Driver, Ending, Written
@@ -32,6 +32,7 @@ from autoresearch.ports import (
     Signer,
     TryOut,
 )
+from autoresearch.recorded import Silent
 from autoresearch.records import (
     HUMAN,
     AcceptDecision,
@@ -50,7 +51,6 @@ from autoresearch.records import (
     digest_of,
     sha256,
 )
-from autoresearch.replay import Silent
 from autoresearch.settings_in_force import proposal_in_force, workflow_in_force
 from autoresearch.steps.situation import StepPorts
 from autoresearch.testing import PERSON, WHEN, FakeSandbox, FixedClock
@@ -72,6 +72,7 @@ def make_project(
     demonstration: bool = False,
     clock: FixedClock = STILL,
     workflow: str = assets.STANDARD,
+    tool: Tool | None = None,
 ) -> GitLedger:
     """A new project in the empty or missing directory `root`, with a shipped workflow."""
     settings = settings or Settings()
@@ -84,7 +85,7 @@ def make_project(
         author=author,
         settings=settings,
         workflow=workflow_reference(files),
-        tool=Tool(version="0", lock_sha256=sha256(b"")),
+        tool=tool or Tool(version=__version__, lock_sha256=assets.tool_lock_digest()),
         demonstration=demonstration,
     )
     committed = {

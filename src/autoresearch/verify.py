@@ -1,17 +1,18 @@
 """Check a history against itself: what it says happened is what its bytes show.
 
 Everything is worked out again from blobs: digests, messages, paths, order, seeds, and
-that each result had an approval of the very bytes before it. Nothing here depends on
-the version of the tool that reads.
+that each result had an approval of the very bytes before it. Each record is looked at
+once, and what it refers to is found by digest, so the work grows with the history and
+no faster. Nothing here depends on the version of the tool that reads: only the words of
+commit messages do, and those of another version are not compared.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
 
+from autoresearch import __version__
+from autoresearch.anchor import ANCHORED, Anchored
 from autoresearch.config import parse_settings
-from autoresearch.contents import hashed
-from autoresearch.door import issue_trials
+from autoresearch.contents import Content, hashed
 from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.layout import (
     IGNORE_FILE,
@@ -26,176 +27,99 @@ from autoresearch.layout import (
     trailers_of,
     vouched_files,
 )
-from autoresearch.ports import Commit, Entry, FileChange, History
+from autoresearch.ports import Commit, FileChange, History
 from autoresearch.records import (
     Acceptance,
     Approval,
-    Body,
-    Check,
     Config,
+    FileRef,
     Fork,
-    Plan,
-    Prediction,
     Proposal,
     Record,
-    Report,
-    Result,
-    Run,
     Settings,
     WorkflowRef,
     count,
-    digest_of,
     parse_record,
     sha256,
 )
-from autoresearch.safe_text import escape
-from autoresearch.settings_in_force import project_in_force, settings_in_force, workflow_in_force
 from autoresearch.signed import Keys
+from autoresearch.verdict import Findings, Signing, Verdict
+from autoresearch.verify_rules import RULES, Past, Told, key_of
 
-BLIND_SPOTS = (
-    "cannot see: a history rebuilt, or cut back to an earlier record, by someone who can write here (no signature, "
-    "no anchor); "
-    "whether the reviewer read what they approved; anything the sandbox did not measure"
-)
-SIGNED_BLIND_SPOTS = (
-    "cannot see: a history rebuilt from before the first key, or cut back to an earlier record, by someone who can "
-    "write here (no anchor outside); whether a person held the key, and read what they signed; anything the sandbox "
-    "did not measure"
-)
+WHOLE = "the repository is whole and shows its own history"
+LINE = "one line of commits, no merge"
+OWN = "every commit is a record, or a person's notes"
 SIGNED = "every decision is signed by a key that counted then"
+MESSAGES = "every message is the one its record yields"
+FILES = "every file is vouched for, byte for byte"
+CHAIN = "records follow one another, none twice, none missing"
+INPUTS = "every record is made from records before it"
+CHECKS = {
+    WHOLE: "repositories",
+    ANCHORED: "anchored heads",
+    LINE: "commits",
+    OWN: "commits",
+    MESSAGES: "messages",
+    FILES: "files",
+    CHAIN: "records",
+    INPUTS: "inputs",
+    SIGNED: "decisions",
+    **{name: noun for name, (noun, _) in RULES.items()},
+}
+"""Each check, in the order of the table, and what it looks at."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One check over the whole history."""
+def verify(history: History, anchors: Sequence[Anchored] | None = None) -> Verdict:
+    """Never raises for a bad history: everything wrong is a row of the verdict.
 
-    name: str
-    looked_at: int
-    problems: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-
-@dataclass(frozen=True)
-class Signing:
-    """What stands behind the decisions at the gates."""
-
-    unsigned: int
-    signers: tuple[str, ...]
-    """Name, address and fingerprint, once a decision whose signature holds."""
-
-    def line(self) -> str:
-        signed = len(self.signers)
-        if not signed:
-            return "unsigned: no decision here is signed, so each rests on the word of whoever can write to this repository"
-        by = escape(", ".join(sorted(set(self.signers))))
-        rest = (
-            f"; {self.unsigned} unsigned: anybody who can write here could have made them"
-            if self.unsigned
-            else ""
-        )
-        return f"signed: {count(signed, 'decision')}, by {by}{rest}"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    rows: tuple[Row, ...]
-    head: str
-    signing: Signing
-    unseen: tuple[str, ...] = ()
-    """Large files that this clone does not have."""
-
-    @property
-    def sound(self) -> bool:
-        return all(row.ok for row in self.rows)
-
-    def lines(self) -> Iterator[str]:
-        width = max(len(row.name) for row in self.rows)
-        for row in self.rows:
-            yield f"{'✓' if row.ok else '✗'} {row.name:<{width}} {row.looked_at:>5}"
-            for problem in row.problems[:10]:
-                yield f"    {problem}"
-            if len(row.problems) > 10:
-                yield f"    and {len(row.problems) - 10} more"
-        for path in self.unseen:
-            yield f"  not in this clone, so not compared: {path}"
-        yield f"head {self.head}: {'sound' if self.sound else 'NOT SOUND'}"
-        yield self.signing.line()
-        yield self.blind_spots
-
-    @property
-    def blind_spots(self) -> str:
-        return SIGNED_BLIND_SPOTS if self.signing.signers else BLIND_SPOTS
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "sound": self.sound,
-            "head": self.head,
-            "checks": [
-                {"name": row.name, "looked_at": row.looked_at, "problems": list(row.problems)}
-                for row in self.rows
-            ],
-            "unseen": list(self.unseen),
-            "signed_decisions": len(self.signing.signers),
-            "unsigned_decisions": self.signing.unsigned,
-            "blind_spots": self.blind_spots,
-        }
-
-
-@dataclass(frozen=True)
-class Told:
-    """A record with the commit that brought it."""
-
-    commit: Commit
-    record: Record
-    digest: str
-    """The record's; taken once, since every later record asks for it."""
-    before: "Told | None"
-    changed: Mapping[str, FileChange]
-
-    def __str__(self) -> str:
-        return f"{self.record.kind} in {self.commit.id[:12]}"
-
-
-@dataclass
-class Findings:
-    problems: dict[str, list[str]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def look(self, check: str, *problems: str) -> None:
-        """`problems` quote the history, so nothing in them may reach a terminal as it is."""
-        self.counts[check] = self.counts.get(check, 0) + 1
-        self.problems.setdefault(check, []).extend(map(escape, problems))
-
-    def rows(self) -> tuple[Row, ...]:
-        return tuple(Row(name, self.counts[name], tuple(self.problems[name])) for name in self.counts)
-
-
-def verify(history: History) -> Verdict:
-    """Never raises for a bad history: everything wrong is a row of the verdict."""
-    findings = Findings()
+    `anchors` are heads that were seen before and kept elsewhere; None where nobody kept any.
+    """
+    findings = Findings(
+        {name: noun for name, noun in CHECKS.items() if name != ANCHORED or anchors is not None}
+    )
     commits = history.commits()
-    findings.look("the repository is whole and shows its own history", *history.oddities())
+    findings.look(WHOLE, *history.oddities())
     told = _tell(history, commits, findings)
-    unseen: list[str] = []
+    for anchored in anchors or ():
+        findings.look(ANCHORED, *anchored.problems(_records_at(commits, told)))
     signing = _signatures(told, findings)
-    for index, item in enumerate(told):
-        earlier = told[:index]
-        findings.look("every message is the one its record yields", *_message(item))
-        findings.look("every file is vouched for, byte for byte", *_files(history, item, unseen))
-        findings.look("records follow one another, none twice, none missing", *_chain(item, earlier))
-        findings.look("every record is made from records before it", *_inputs(item, earlier))
-        for name, check in RULES.items():
-            problems = check(item, earlier)
-            if problems is not None:
-                findings.look(name, *problems)
-    head = commits[-1].id if commits else "none"
-    return Verdict(findings.rows(), head, signing, tuple(unseen))
+    files = _Files(history)
+    words = _Words(told)
+    past = Past()
+    for item in told:
+        findings.look(MESSAGES, *words.problems(item))
+        number, problems = files.look(item)
+        findings.look(FILES, *problems, at=number)
+        findings.look(CHAIN, *_chain(item, past))
+        number, problems = _inputs(item, past)
+        findings.look(INPUTS, *problems, at=number)
+        for name, (_, rule) in RULES.items():
+            found = rule(item, past)
+            if found is not None:
+                findings.look(name, *found)
+        past.add(item)
+    return Verdict(
+        findings.rows(),
+        commits[-1].id if commits else "none",
+        len(told),
+        signing,
+        tuple(files.unseen),
+        words.notes(),
+        anchored=bool(anchors),
+    )
 
 
-def _signatures(told: Sequence[Told], findings: Findings) -> "Signing":
+def _records_at(commits: Sequence[Commit], told: Sequence[Told]) -> dict[str, int]:
+    """Commit id → how many records the history up to it has."""
+    records = {item.commit.id for item in told}
+    found, number = {}, 0
+    for commit in commits:
+        number += commit.id in records
+        found[commit.id] = number
+    return found
+
+
+def _signatures(told: Sequence[Told], findings: Findings) -> Signing:
     """Each by the keys in force when it was given."""
     keys, unsigned, signers = Keys(), 0, []
     for item in told:
@@ -216,11 +140,10 @@ def _signatures(told: Sequence[Told], findings: Findings) -> "Signing":
 
 def _tell(history: History, commits: Sequence[Commit], findings: Findings) -> list[Told]:
     told: list[Told] = []
-    line, own = "one line of commits, no merge", "every commit is a record, or a person's notes"
     for index, commit in enumerate(commits):
         expected = (commits[index - 1].id,) if index else ()
         findings.look(
-            line, *([] if commit.parents == expected else [f"{commit.id[:12]} has parents {commit.parents}"])
+            LINE, *([] if commit.parents == expected else [f"{commit.id[:12]} has parents {commit.parents}"])
         )
         changed = history.changed_paths(commit)
         if not trailers_of(commit.message):
@@ -228,14 +151,14 @@ def _tell(history: History, commits: Sequence[Commit], findings: Findings) -> li
             problem = (
                 f"{commit.id[:12]} by {commit.author.name} is no record and changes {', '.join(stray[:3])}"
             )
-            findings.look(own, *([problem] if stray or not changed else []))
+            findings.look(OWN, *([problem] if stray or not changed else []))
             continue
         try:
             record = _record_in(history, commit, changed)
         except AutoresearchError as error:
-            findings.look(own, str(error))
+            findings.look(OWN, str(error))
             continue
-        findings.look(own)
+        findings.look(OWN)
         told.append(Told(commit, record, record.digest, told[-1] if told else None, changed))
     return told
 
@@ -243,54 +166,97 @@ def _tell(history: History, commits: Sequence[Commit], findings: Findings) -> li
 def _record_in(history: History, commit: Commit, changed: Mapping[str, FileChange]) -> Record:
     for path in sorted(changed):
         parts = path.split("/")
-        if len(parts) == 4 and parts[0] == "cycles" and path.endswith(".json"):
+        if len(parts) == 4 and parts[2].startswith("attempt-") and path.endswith(".json"):
             record = parse_record(history.read(path, commit.id), f"{path} in {commit.id[:12]}")
             if record_path(record) == path:
                 return record
     raise AutoresearchError(f"{commit.id[:12]} claims a record and adds none")
 
 
-def _message(item: Told) -> list[str]:
-    if item.commit.message.rstrip("\n") == commit_message(
-        item.record, item.before.record if item.before else None
-    ).rstrip("\n"):
+class _Words:
+    """Messages. What they name is compared strictly; their prose only if this version wrote it."""
+
+    def __init__(self, told: Sequence[Told]) -> None:
+        first = told[0].record.body if told else None
+        self._version = first.tool.version if isinstance(first, Proposal) else __version__
+        self._others = 0
+
+    def problems(self, item: Told) -> list[str]:
+        before = item.before
+        said = item.commit.message.rstrip("\n")
+        yielded = commit_message(
+            item.record, before.record if before else None, item.digest, before.digest if before else ""
+        ).rstrip("\n")
+        if said == yielded:
+            return []
+        trailers = trailers_of(said)
+        if not trailers.get("Record", "").endswith(item.digest):
+            stated = trailers.get("Record", "no record")
+            return [f"{item}: the message names {stated[:40]}…, the bytes give {item.digest[:12]}"]
+        if self._version == __version__ or trailers != trailers_of(yielded):
+            return [f"{item}: the message is not the one its record yields"]
+        self._others += 1
         return []
-    stated = trailers_of(item.commit.message).get("Record", "no record")
-    if not stated.endswith(item.digest):
-        return [f"{item}: the message names {stated[:40]}…, the bytes give {item.digest[:12]}"]
-    return [f"{item}: the message is not the one its record yields"]
+
+    def notes(self) -> tuple[str, ...]:
+        if not self._others:
+            return ()
+        what = f"{count(self._others, 'message')} in the words of another version than {__version__}"
+        return (f"{what}: what they name was compared, their prose was not; made by {self._version}",)
 
 
-def _files(history: History, item: Told, unseen: list[str]) -> list[str]:
-    record, commit = item.record, item.commit
-    refs = vouched_files(record)
-    problems = []
-    expected = {
-        record_path(record),
-        *(path for path, ref in refs.items() if ref.committed),
-        *_special(record),
-    }
-    # A file that is the same as before is vouched for again without a change.
-    stray = sorted(set(item.changed) - expected)
-    problems += [f"{item}: {path} is not vouched for" for path in stray]
-    for path, change in item.changed.items():
-        if change.status == "D":
-            problems.append(f"{item}: {path} was deleted")
-        elif change.mode != "100644":
-            problems.append(f"{item}: {path} has mode {change.mode}")
-    for path, ref in refs.items():
-        data = _bytes(history, path, commit.id) if ref.committed else history.stored(ref.sha256)
-        if data is None and not ref.committed:
-            unseen.append(path)
-        elif data is None:
-            problems.append(f"{item}: {path} is missing")
-        elif hashed(data) != (ref.sha256, ref.size):
-            problems.append(f"{item}: {path} is not the file the record vouches for")
-    for path, problem in _special(record).items():
-        data = _bytes(history, path, commit.id)
-        if data is None or not problem(data):
-            problems.append(f"{item}: {path} is not what the record says")
-    return problems
+class _Files:
+    """Every file of every record's commit, against what the record says of it."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self.unseen: list[str] = []
+
+    def look(self, item: Told) -> tuple[int, list[str]]:
+        """How many files were looked at, and what is wrong with them."""
+        refs, special = vouched_files(item.record), _special(item.record)
+        problems = [*self._strays(item, refs, special), *self._vouched(item, refs)]
+        for path, holds in special.items():
+            data = self._bytes(path, item.commit.id)
+            if data is None or not holds(data):
+                problems.append(f"{item}: {path} is not what the record says")
+        return len({*item.changed, *refs, *special}), problems
+
+    def _strays(
+        self, item: Told, refs: Mapping[str, FileRef], special: Mapping[str, object]
+    ) -> Iterator[str]:
+        expected = {
+            record_path(item.record),
+            *(path for path, ref in refs.items() if ref.committed),
+            *special,
+        }
+        # A file that is the same as before is vouched for again without a change.
+        for path in sorted(set(item.changed) - expected):
+            yield f"{item}: {path} is not vouched for"
+        for path, change in item.changed.items():
+            if change.status == "D":
+                yield f"{item}: {path} was deleted"
+            elif change.mode != "100644":
+                yield f"{item}: {path} has mode {change.mode}"
+
+    def _vouched(self, item: Told, refs: Mapping[str, FileRef]) -> Iterator[str]:
+        for path, ref in refs.items():
+            if ref.committed:
+                data: Content | None = self._bytes(path, item.commit.id)
+            else:
+                data = self._history.stored(ref.sha256)
+            if data is None and not ref.committed:
+                self.unseen.append(path)
+            elif data is None:
+                yield f"{item}: {path} is missing"
+            elif hashed(data) != (ref.sha256, ref.size):
+                yield f"{item}: {path} is not the file the record vouches for"
+
+    def _bytes(self, path: str, commit: str) -> bytes | None:
+        try:
+            return self._history.read(path, commit)
+        except AutoresearchError:
+            return None
 
 
 def _special(record: Record) -> dict[str, Callable[[bytes], bool]]:
@@ -335,227 +301,30 @@ def _settings_in(data: bytes) -> Settings | None:
         return None
 
 
-def _bytes(history: History, path: str, commit: str) -> bytes | None:
-    try:
-        return history.read(path, commit)
-    except AutoresearchError:
-        return None
-
-
-def _chain(item: Told, earlier: Sequence[Told]) -> list[str]:
+def _chain(item: Told, past: Past) -> list[str]:
     problems = []
-    before = item.before.digest if item.before else None
-    if item.record.parent != before:
+    last, record = past.last, item.record
+    before = last.digest if last else None
+    if record.parent != before:
         problems.append(
-            f"{item}: says it follows {str(item.record.parent)[:12]}, but stands after {str(before)[:12]}"
+            f"{item}: says it follows {str(record.parent)[:12]}, but stands after {str(before)[:12]}"
         )
-    twice = [other for other in earlier if _key(other.record) == _key(item.record)]
-    problems += [f"{item}: its step is already on record in {other.commit.id[:12]}" for other in twice]
+    twice = past.by_key.get(key_of(record))
+    if twice is not None:
+        problems.append(f"{item}: its step is already on record in {twice.commit.id[:12]}")
+    here, there = (record.cycle, record.attempt), (last.record.cycle, last.record.attempt) if last else (0, 0)
+    if here not in (there, (there[0], there[1] + 1), (there[0] + 1, 1)):
+        problems.append(
+            f"{item}: cycle {here[0]}, attempt {here[1]} comes after cycle {there[0]}, attempt {there[1]}"
+        )
     return problems
 
 
-def _key(record: Record) -> tuple[int, int, str, str]:
-    return record.cycle, record.attempt, record.step, record.kind
-
-
-def _inputs(item: Told, earlier: Sequence[Told]) -> list[str]:
-    known = {other.digest for other in earlier}
+def _inputs(item: Told, past: Past) -> tuple[int, list[str]]:
+    """How many records it was made from, and which of them do not stand before it."""
     named = {name: digest for name, digest in item.record.inputs.items() if not name.startswith("section:")}
-    return [
+    return len(named), [
         f"{item}: made from {name} {digest[:12]}, which is not before it"
         for name, digest in named.items()
-        if digest not in known
+        if digest not in past.by_digest
     ]
-
-
-Rule = Callable[[Told, Sequence[Told]], list[str] | None]
-"""Problems, or None where the rule does not apply."""
-
-
-def _proposal(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Proposal):
-        return None
-    first = earlier[0].record.body if earlier else None
-    if first is None:
-        return []
-    if not isinstance(first, Proposal):
-        return [f"{item}: the history does not begin with a proposal"]
-    free = {"text", "text_sha256", "settings", "environment", "inputs", "sources", "project", "workflow"}
-    before = _entries(earlier)
-    problems = (
-        [] if body.settings == settings_in_force(before) else [f"{item}: changes the settings in force"]
-    )
-    if (body.project, body.workflow) != (project_in_force(before), workflow_in_force(before)[0]):
-        problems.append(f"{item}: changes the project or its workflow, which only a fork can")
-    changed = sorted(
-        name
-        for name in Proposal.model_fields
-        if name not in free and getattr(body, name) != getattr(first, name)
-    )
-    return problems + ([f"{item}: changes {', '.join(changed)}"] if changed else [])
-
-
-def _approval(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Approval):
-        return None
-    problems = []
-    bundle = body.bundle
-    if body.shown != digest_of(bundle):
-        problems.append(f"{item}: what was confirmed is not the bundle in the record")
-    if bundle.ledger_head != (item.commit.parents[0] if item.commit.parents else ""):
-        problems.append(f"{item}: given on top of {bundle.ledger_head[:12]}, but stands elsewhere")
-    plan = _body_of(earlier, bundle.plan, Plan)
-    if plan is None:
-        problems.append(f"{item}: its plan is not before it")
-    elif {data.name: data.sha256 for data in plan.inputs} != bundle.inputs:
-        problems.append(f"{item}: the data approved are not the plan's")
-    elif {ref.path: ref.sha256 for ref in plan.experiment} != bundle.files or plan.limits != bundle.limits:
-        problems.append(f"{item}: the files or limits approved are not the plan's")
-    return problems + _decider(item, body, earlier)
-
-
-def _decider(item: Told, body: Approval | Acceptance, earlier: Sequence[Told]) -> list[str]:
-    """A decision belongs to its project, and a script decides in a demonstration only."""
-    project = earlier[0].record.body if earlier else None
-    if not isinstance(project, Proposal):
-        return [f"{item}: no proposal stands at the beginning"]
-    bound = body.bundle if isinstance(body, Approval) else body.subject
-    here = project_in_force(_entries(earlier))
-    problems = [] if bound.project == here else [f"{item}: belongs to another project"]
-    if body.reviewer.is_person == project.demonstration:
-        who = "a person" if body.reviewer.is_person else "a script"
-        what = "a demonstration" if project.demonstration else "a project that is no demonstration"
-        problems.append(f"{item}: {who} decides in {what}")
-    return problems
-
-
-def _fork(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Fork):
-        return None
-    if not earlier:
-        return [f"{item}: shares no record with any project"]
-    stated = (body.from_commit, body.from_record)
-    problems = []
-    if stated != (item.commit.parents[0] if item.commit.parents else "", earlier[-1].digest):
-        problems.append(f"{item}: says it goes on from {body.from_commit[:12]}, but stands elsewhere")
-    ids = [b.project for other in earlier if isinstance(b := other.record.body, Proposal | Fork)]
-    if body.from_project != ids[-1] or body.project in ids:
-        problems.append(f"{item}: confuses the project it comes from with the one it begins")
-    if item.commit.author != body.reviewer.person:
-        problems.append(f"{item}: is in the name of {body.reviewer.person}, but {item.commit.author} made it")
-    ended = {b.run for other in earlier if isinstance(b := other.record.body, Result)}
-    if any(other.record.kind == "run" and other.digest not in ended for other in earlier):
-        problems.append(f"{item}: comes between a run and its result")
-    return problems
-
-
-def _entries(told: Sequence[Told]) -> list[Entry]:
-    return [Entry(t.record, t.digest, t.commit.id, t.commit.when, t.commit.author) for t in told]
-
-
-def _run(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Run):
-        return None
-    last = earlier[-1].record.body if earlier else None
-    if not isinstance(last, Approval) or last.decision != "approve" or earlier[-1].digest != body.approval:
-        return [f"{item}: no approval stands right before it"]
-    plan = _body_of(earlier, last.bundle.plan, Plan)
-    if plan is None or body.trials != issue_trials(body.nonce, last.bundle.plan, plan):
-        return [f"{item}: its trials do not follow from the nonce and the approved plan"]
-    return []
-
-
-def _result(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Result):
-        return None
-    run = _body_of(earlier, body.run, Run)
-    approval = _body_of(earlier, run.approval, Approval) if run else None
-    if approval is None:
-        return [f"{item}: no approved run stands before it"]
-    if body.isolation != approval.bundle.isolation:
-        return [f"{item}: ran in another image or isolation than approved"]
-    if not any(other.digest == approval.bundle.prediction for other in earlier):
-        return [f"{item}: is older than its prediction"]
-    assert run is not None  # or there was no approval
-    began = next(place for place, other in enumerate(earlier) if other.digest == body.run)
-    if any(other.record.kind == "fork" for other in earlier[began:]):
-        return [f"{item}: ended in another project than it began in"]
-    return _probed(item, body, run)
-
-
-def _probed(item: Told, result: Result, run: Run) -> list[str]:
-    if result.probe != (None if run.probe is None else digest_of(run.probe)):
-        return [f"{item}: names another probe of its isolation than the run's"]
-    if run.probe and not all(row.ok for row in run.probe.rows):
-        return [f"{item}: ran although its isolation did not hold when it was tried"]
-    return []
-
-
-def _acceptance(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Acceptance):
-        return None
-    problems = []
-    subject = body.subject
-    if body.shown != digest_of(subject):
-        problems.append(f"{item}: what was confirmed is not the subject in the record")
-    if subject.ledger_head != (item.commit.parents[0] if item.commit.parents else ""):
-        problems.append(f"{item}: given on top of {subject.ledger_head[:12]}, but stands elsewhere")
-    known = {other.digest for other in earlier}
-    bound = (subject.result, subject.check, subject.conclusion, subject.monitoring)
-    problems += [
-        f"{item}: binds {digest[:12]}, which is not before it" for digest in bound if digest not in known
-    ]
-    return problems + _decider(item, body, earlier)
-
-
-def _report(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Report):
-        return None
-    decided = [
-        other.record.body.decision
-        for other in earlier
-        if isinstance(other.record.body, Acceptance) and other.record.cycle == item.record.cycle
-    ]
-    ended = decided and decided[-1] in ("accept", "reject", "follow-up")
-    problems = [] if ended else [f"{item}: no decision that ends a cycle stands before it"]
-    left_out = [other for other in earlier if other.digest not in body.covers]
-    return problems + [f"{item}: leaves out {other}" for other in left_out]
-
-
-def _forecasts(item: Told, earlier: Sequence[Told]) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Check):
-        return None
-    prediction = _body_of(earlier, item.record.inputs.get("prediction", ""), Prediction)
-    approval = _body_of(earlier, item.record.inputs.get("approval", ""), Approval)
-    made = [*(prediction.forecasts if prediction else ()), *(approval.forecasts if approval else ())]
-    scored = {(score.forecaster, score.forecast) for score in body.scores}
-    left_out = [f for f in made if (f.forecaster, f.id) not in scored]
-    return [f"{item}: forecast {f.id} of {f.forecaster} is not scored" for f in left_out]
-
-
-RULES: dict[str, Rule] = {
-    "every later proposal changes the text alone": _proposal,
-    "every fork follows what it shares, under a new id": _fork,
-    "every approval was given for what it binds": _approval,
-    "every run follows an approval at once, with issued seeds": _run,
-    "every result ran as approved, after its prediction": _result,
-    "every forecast was scored": _forecasts,
-    "every acceptance binds what stands before it": _acceptance,
-    "every report comes after a decision and leaves nothing out": _report,
-}
-
-
-B = TypeVar("B", bound=Body)
-
-
-def _body_of(earlier: Sequence[Told], digest: str, body_type: type[B]) -> B | None:
-    body = next((other.record.body for other in earlier if other.digest == digest), None)
-    return body if isinstance(body, body_type) else None

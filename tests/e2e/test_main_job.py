@@ -49,7 +49,7 @@ def test_the_report_is_committed_with_its_figures(project, module_desk):
     tracked = module_desk.git("ls-files", "cycles/01", cwd=project).split()
     assert {"cycles/01/report.md", "cycles/01/report.html"} <= set(tracked)
     figures = [path for path in tracked if path.startswith("cycles/01/figures/")]
-    assert {path.rsplit(".", 1)[1] for path in figures} == {"svg", "png"}
+    assert {path.rsplit(".", 1)[1] for path in figures} == {"svg", "png", "json"}
     text = (project / "cycles/01/report.md").read_text()
     assert "Does a larger shift show up" in text
     assert "Ada Reviewer" in text

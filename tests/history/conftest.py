@@ -15,7 +15,7 @@ from autoresearch.adapters.anthropic_model import AnthropicModel
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.errors import Pending
 from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE, vouched_files
-from autoresearch.records import Config, ModelChoice, Proposal, Record, Settings, digest_of
+from autoresearch.records import Config, ModelChoice, Proposal, Record, Settings, Tool, digest_of
 from autoresearch.replay import own_commits, own_files, replay
 from autoresearch.testing import FixedClock
 from autoresearch.testing_http import ScriptedMessagesServer
@@ -45,6 +45,11 @@ def git(root, *args, data=None, **environ):
     return done.stdout
 
 
+@pytest.fixture(name="add_note")
+def note_adder():
+    return add_note
+
+
 @pytest.fixture(name="git")
 def git_command():
     return git
@@ -52,11 +57,20 @@ def git_command():
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
+    return make_finished(tmp_path_factory.mktemp("finished") / "project")
+
+
+@pytest.fixture(scope="session")
+def finished_elsewhere(tmp_path_factory):
+    """The same project, made by another version of the tool."""
+    other = Tool(version="0.0.1", lock_sha256="0" * 64)
+    return make_finished(tmp_path_factory.mktemp("elsewhere") / "project", tool=other)
+
+
+def make_finished(root, tool=None):
     """A rejection, a new proposal, changed settings, a person's notes, a model's critique, a report."""
     ledger = make_project(
-        tmp_path_factory.mktemp("finished") / "project",
-        TEXT,
-        settings=Settings(models={"critique": {"use": "anthropic:scripted"}}),
+        root, TEXT, settings=Settings(models={"critique": {"use": "anthropic:scripted"}}), tool=tool
     )
     desk = TextDesk(ledger, [CHANGED])
     with ScriptedMessagesServer(lambda _: CRITIQUE) as server:
@@ -78,6 +92,18 @@ def finished(tmp_path_factory):
         add_note(ledger.root, "a thought\n")
         desk.changed = Settings(models={"critique": {"use": "anthropic:scripted"}}, max_attempts=5)
         drive(ledger, ["approve", "accept"], desk=desk, model_for=model_for)
+    ledger.close()
+    return ledger.root
+
+
+@pytest.fixture(scope="session")
+def waiting(tmp_path_factory):
+    """A project at its first gate for the second time, with a person's note on top."""
+    ledger = make_project(tmp_path_factory.mktemp("waiting") / "project", TEXT)
+    desk = TextDesk(ledger, [CHANGED])
+    with pytest.raises(Pending):
+        drive(ledger, [("reject", "vague")], desk=desk)
+    add_note(ledger.root, "a thought\n")
     ledger.close()
     return ledger.root
 
@@ -208,8 +234,8 @@ def forge(finished, tmp_path, opened):
     positions of the original records in the new history.
     """
 
-    def make(change, order=None):
-        source = opened(finished)
+    def make(change, order=None, of=finished):
+        source = opened(of)
         own = own_commits(source)
         entries = [source.entries()[n] for n in order] if order else list(source.entries())
         ledger = GitLedger.create(tmp_path / "forged", STILL)
@@ -244,7 +270,8 @@ def _forged(record, ledger, renamed, change):
 
 
 def _files_of(source, entry, record):
-    files = {path: source.read(path, entry.commit) for path in vouched_files(entry.record)}
+    kept = [path for path in vouched_files(entry.record) if path in vouched_files(record)]
+    files = {path: source.read(path, entry.commit) for path in kept}
     body = record.body
     if isinstance(body, Proposal):
         files[PROPOSAL_FILE] = body.text.encode()
@@ -321,7 +348,7 @@ class At(FixedClock):
 def again(tmp_path, opened):
     """Replay the project in `root`; what was made, and where."""
 
-    def make(root):
+    def make(root, **more):
         ledger = opened(root)
         made = []
         scratch = tmp_path / "scratch"
@@ -334,7 +361,7 @@ def again(tmp_path, opened):
             return ledgers[-1]
 
         try:
-            number = replay(ledger, make_scratch, workflow, made.append)
+            number = replay(ledger, make_scratch, workflow, made.append, **more)
         finally:
             ledgers[-1].close()
         return number, made, opened(scratch)

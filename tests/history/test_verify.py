@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from autoresearch.errors import LedgerError
 from autoresearch.layout import commit_message
 from autoresearch.records import parse_record
-from autoresearch.verify import BLIND_SPOTS, verify
+from autoresearch.verdict import blind_spots
+from autoresearch.verify import SIGNED, verify
 
 WHOLE = "the repository is whole and shows its own history"
 LINE = "one line of commits, no merge"
@@ -27,6 +28,8 @@ RUNS = "every run follows an approval at once, with issued seeds"
 RESULTS = "every result ran as approved, after its prediction"
 FORECASTS = "every forecast was scored"
 ACCEPTANCES = "every acceptance binds what stands before it"
+EXCHANGES = "every record by a model has its exchange"
+BLIND_SPOTS = blind_spots(signed=False, anchored=False)
 REPORTS = "every report comes after a decision and leaves nothing out"
 
 
@@ -43,9 +46,9 @@ def test_the_finished_project_is_sound(finished, opened):
     assert found.sound, list(found.lines())
     assert {row.name for row in found.rows} == {
         WHOLE, LINE, OWN, MESSAGES, FILES, CHAIN, INPUTS, PROPOSALS, APPROVALS, RUNS, RESULTS, FORECASTS,
-        ACCEPTANCES, REPORTS,
+        ACCEPTANCES, REPORTS, EXCHANGES, SIGNED,
     }  # fmt: skip
-    assert all(row.looked_at for row in found.rows)
+    assert {row.name for row in found.rows if not row.looked_at} == {SIGNED}, "nobody has registered a key"
     assert list(found.lines())[-1] == BLIND_SPOTS
     assert found.head == opened(finished).head()
 
@@ -447,6 +450,131 @@ def test_a_step_made_twice(forge):
             record["attempt"] = 1
 
     assert "its step is already on record" in broken(forge(change))[CHAIN][0]
+
+
+def test_an_approval_given_for_another_attempt(forge):
+    def act(body):
+        body["bundle"]["attempt"] = 1
+
+    assert (
+        "given for gate approve of cycle 1, attempt 1" in broken(forge(on("approval", act, 2)))[APPROVALS][0]
+    )
+
+
+def test_an_approval_of_a_prediction_that_is_none(forge):
+    def act(body):
+        body["bundle"]["prediction"] = body["bundle"]["plan"]
+
+    found = broken(forge(on("approval", act, 2)))
+    assert found[APPROVALS][0].endswith("its prediction is not before it")
+    assert "is older than its prediction" in found[RESULTS][0]
+
+
+def test_an_acceptance_given_for_another_gate(forge):
+    def act(body):
+        body["subject"]["gate"] = "approve"
+
+    assert "given for gate approve of" in broken(forge(on("acceptance", act)))[ACCEPTANCES][0]
+
+
+def test_a_second_result_of_one_run(forge, finished, opened):
+    """The one that was liked better, behind the one that came first."""
+    entries = opened(finished).entries()
+    at = [entry.record.kind for entry in entries].index("result")
+    order = [*range(at + 1), at, *range(at + 1, len(entries))]
+    assert "its run has a result already" in broken(forge(lambda record: None, order))[RESULTS][0]
+
+
+def test_forecasts_scored_that_nobody_approved_with(forge):
+    def change(record):
+        if record["kind"] == "check":
+            record["inputs"]["prediction"] = record["inputs"]["plan"]
+
+    assert "scores other forecasts than those" in broken(forge(change))[FORECASTS][0]
+
+
+def test_a_report_that_covers_what_is_not_there(forge):
+    def act(body):
+        body["covers"].append("0" * 64)
+
+    assert broken(forge(on("report", act)))[REPORTS][0].endswith(
+        "covers 000000000000, which is not before it"
+    )
+
+
+def test_an_attempt_out_of_turn(forge):
+    def change(record):
+        if record["kind"] == "report":
+            record["attempt"] = 7
+
+    assert "cycle 1, attempt 7 comes after cycle 1, attempt 2" in broken(forge(change))[CHAIN][0]
+
+
+def test_a_models_record_without_its_exchange(forge):
+    def change(record):
+        if record["kind"] == "critique":
+            record["made_by"]["exchanges"] = []
+
+    assert "no exchange shows that" in broken(forge(change))[EXCHANGES][0]
+
+
+def test_an_exchange_that_is_gone(rewrite, place):
+    number, _ = place("critique")
+    ledger = rewrite(lambda s: gone(s, number, "cycles/01/attempt-2/exchanges/critique.json"))
+    assert any(problem.endswith("exchanges/critique.json is missing") for problem in broken(ledger)[FILES])
+
+
+# --------------------------------------- made by another version: nothing but words may differ
+
+
+def amended(root, git, old, new):
+    """The last commit of the branch with other words in its message."""
+    raw = git(root, "cat-file", "commit", "main")
+    assert old in raw
+    commit = git(root, "hash-object", "-w", "-t", "commit", "--stdin", data=raw.replace(old, new, 1))
+    git(root, "update-ref", "refs/heads/main", commit.decode().strip())
+
+
+def test_messages_in_another_versions_words_are_noted(forge, finished_elsewhere, opened, git):
+    root = forge(lambda record: None, of=finished_elsewhere).root
+    assert verify(opened(root)).notes == ()
+    amended(root, git, b"\n\nreport: ", b"\n\nreport: in short, ")
+    found = verify(opened(root))
+    assert found.sound, list(found.lines())
+    assert found.notes[0].startswith("1 message in the words of another version")
+    assert f"  {found.notes[0]}" in list(found.lines())
+
+
+def test_the_same_words_are_no_excuse_in_this_version(copy, opened, git):
+    amended(copy, git, b"\n\nreport: ", b"\n\nreport: in short, ")
+    assert MESSAGES in broken(opened(copy))
+
+
+@pytest.mark.parametrize("old", [b"\nModel: ", b"\nRecord: report@sha256:", b"\nCost-USD: "])
+def test_what_a_message_names_is_compared_whatever_the_version(forge, finished_elsewhere, opened, git, old):
+    root = forge(lambda record: None, of=finished_elsewhere).root
+    amended(root, git, old, old + b"0")
+    assert MESSAGES in broken(opened(root)) or OWN in broken(opened(root))
+
+
+def test_any_other_change_is_found_whatever_the_version(forge, finished_elsewhere):
+    def act(body):
+        body["nonce"] = "0" * 64
+
+    assert RUNS in broken(forge(on("run", act), of=finished_elsewhere))
+
+
+# ------------------------------------------------------------------- the table
+
+
+def test_the_table_says_what_was_looked_at_and_what_there_was_nothing_of(rewrite, place):
+    found = verify(rewrite(lambda snaps: snaps[: place("preflight")[0]]))
+    lines = list(found.lines())
+    rows = {row.name: row for row in found.rows}
+    assert any(line.startswith(f"– {RUNS}") and line.endswith(" 0 runs") for line in lines)
+    assert any(line.startswith(f"✓ {WHOLE}") and line.endswith(" 1 repository") for line in lines)
+    assert rows[FILES].looked_at > rows[CHAIN].looked_at == found.records > 3
+    assert f", {found.records} records: sound" in lines[-3]
 
 
 # ------------------------------------------------------- a forged demonstration

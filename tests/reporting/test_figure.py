@@ -1,4 +1,5 @@
 import itertools
+import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from autoresearch.analysis.contrasts import arm_summaries, contrast
+from autoresearch.layout import FIGURE_DATA
 from autoresearch.records import (
     Arm,
     Check,
@@ -136,7 +138,11 @@ def case(request):
 
 def test_both_files_are_whole(case):
     files = draw(*case)
-    assert set(files) == {"figures/result.svg", "figures/result.png"} == {SVG, PNG}
+    assert (
+        set(files)
+        == {"figures/result.svg", "figures/result.png", "figures/result.json"}
+        == {SVG, PNG, FIGURE_DATA}
+    )
     assert files[PNG].startswith(b"\x89PNG")
     assert ET.fromstring(files[SVG]).tag == "{http://www.w3.org/2000/svg}svg"
     assert len(files[SVG]) < 400_000
@@ -204,6 +210,17 @@ def test_every_trial_and_every_quantile_forecast_is_drawn():
     names = [label.get_text().replace("\n", " ") for label in right.get_yticklabels()]
     assert names == ["result, 95% interval", "forecast: agent", "forecast: Ada Lovelace"]
     assert (0, 2) in [tuple(line.get_xdata()) for line in left.lines]
+
+
+def test_the_numbers_behind_it_stand_beside_it(case):
+    check, plan, forecasts = case
+    data = json.loads(draw(*case)[FIGURE_DATA])
+    assert [arm["values"] for arm in data["arms"]] == [arm.values for arm in check.arms]
+    assert data["contrast"]["estimate"] == check.contrast.estimate
+    assert data["smallest_effect"] == plan.contrast.smallest_effect
+    assert [f["quantiles"] for f in data["forecasts"]] == [
+        list(f.quantiles) for f in forecasts if f.quantiles
+    ]
 
 
 def test_no_metadata_of_time_or_place():

@@ -104,7 +104,8 @@ def test_the_same_history_gives_the_same_bytes(tale, name):
 def test_a_figure_only_where_there_is_a_check(tale):
     pages = told_by(tale, "accepted"), told_by(tale, "Crashed")
     with_check, without = (build(told.entries, told.read, cycle=1, prose=None) for told in pages)
-    assert set(with_check) == {"report.md", "report.html", "figures/result.svg", "figures/result.png"}
+    figures = {f"figures/result.{kind}" for kind in ("svg", "png", "json")}
+    assert set(with_check) == {"report.md", "report.html"} | figures
     assert set(without) == {"report.md", "report.html"}
     assert "result.svg" not in without["report.html"].decode()
 

@@ -12,7 +12,8 @@ from autoresearch.records import Reviewer, Settings
 from autoresearch.replay import replay
 from autoresearch.testing import FixedClock
 from autoresearch.testing_project import NoKey, ScriptedReviewer, TextDesk, drive, make_driver, make_project
-from autoresearch.verify import BLIND_SPOTS, SIGNED, SIGNED_BLIND_SPOTS, verify
+from autoresearch.verdict import blind_spots
+from autoresearch.verify import SIGNED, verify
 from autoresearch.workflow import parse_workflow
 
 SIGNED_KINDS = ["config", "config", "approval", "acceptance"]
@@ -39,7 +40,7 @@ def test_decisions_and_settings_are_signed_and_nothing_else(finished, people, op
     assert signed_rows(ledger).looked_at == len(SIGNED_KINDS)
     *_, signing, blind = found.lines()
     assert signing == f"signed: 2 decisions, by {people.ada.person} {people.ada.registered.fingerprint}"
-    assert blind == SIGNED_BLIND_SPOTS
+    assert blind == blind_spots(signed=True, anchored=False)
     assert found.as_json()["signed_decisions"] == 2
 
 
@@ -209,7 +210,7 @@ def test_without_keys_everything_works_and_says_unsigned(tmp_path, text):
         assert found.sound
         *_, signing, blind = found.lines()
         assert signing.startswith("unsigned: no decision here is signed")
-        assert blind == BLIND_SPOTS
+        assert blind == blind_spots(signed=False, anchored=False)
         assert signed_rows(ledger) is None
         assert all(b"gpgsig" not in entry.raw for entry in ledger.entries())
 

@@ -313,7 +313,7 @@ class GitLedger:
     def repeat_commit(
         self, commit: Commit, files: Mapping[str, bytes], changes: Mapping[str, FileChange] | None = None
     ) -> str:
-        """Make a person's own commit again, on top of the branch. Returns its new id.
+        """Make a commit again as it was, on top of this branch: a person's own, or a recorded one. Returns its id.
 
         `changes` is what it did to each path, where that is more than to add plain `files`:
         take away, link, make executable.
@@ -324,7 +324,8 @@ class GitLedger:
         kept = [line for line in headers.split(b"\n") if not line.startswith((b"tree ", b"parent "))]
 
         def commit_of(tree: str) -> bytes:
-            return b"\n".join([f"tree {tree}\nparent {head}".encode(), *kept]) + blank + message
+            places = [f"tree {tree}", *([f"parent {head}"] if head else [])]
+            return b"\n".join([*(place.encode() for place in places), *kept]) + blank + message
 
         return object_id("commit", self._commit(files, head, commit_of, changes))
 

@@ -10,7 +10,7 @@ import click
 
 from autoresearch import __version__
 from autoresearch.cli.output import say, show, show_json
-from autoresearch.errors import AutoresearchError, InvalidInput, exit_code
+from autoresearch.errors import AutoresearchError, exit_code
 
 if TYPE_CHECKING:
     from autoresearch.records import Tier
@@ -325,16 +325,18 @@ def diff(step: str | None, other: str | None, *, project: Path | None, json_: bo
 
 
 @cli.command()
+@click.option(
+    "--anchor",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Check the heads that FILE holds, and add this one. Keep FILE outside the project.",
+)
 @as_json
-def verify(json_: bool) -> None:
+def verify(anchor: Path | None, json_: bool) -> None:
     """Check the history: chain, order, digests, approvals before runs. Exit 1 if anything fails."""
-    from autoresearch.cli.wiring import open_project
-    from autoresearch.verify import verify as verify_project
+    from autoresearch.cli.verify import verify_project
 
-    found = verify_project(open_project(_folder()))
-    show_json(found.as_json()) if json_ else show(found.lines())
-    if not found.sound:
-        raise InvalidInput("the history does not verify")
+    verify_project(_folder(), _folder() / anchor if anchor else None, as_json=json_)
 
 
 @cli.command()

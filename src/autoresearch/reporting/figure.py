@@ -10,6 +10,7 @@ dates, fixed ids.
 """
 
 import io
+import json
 import math
 import textwrap
 import warnings
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from autoresearch.layout import FIGURE_DATA
 from autoresearch.records import ArmSummary, Check, Forecast, MetricCard, Plan, clip
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class _Row:
 
 
 def draw(check: Check, plan: Plan, forecasts: Sequence[Forecast]) -> dict[str, bytes]:
-    """`figures/result.svg` and `figures/result.png`.
+    """`figures/result.svg`, `figures/result.png`, and the numbers in them as `figures/result.json`.
 
     Forecasts with quantiles are drawn: of the contrast on the right, of an arm's metric
     beside that arm. Probabilities and categories have no place on these axes.
@@ -78,7 +80,31 @@ def draw(check: Check, plan: Plan, forecasts: Sequence[Forecast]) -> dict[str, b
         return {
             SVG: _bytes(figure, "svg", {"Date": None, "Creator": None}),
             PNG: _bytes(figure, "png", {"Software": None}),
+            FIGURE_DATA: _data(check, plan, forecasts),
         }
+
+
+def _data(check: Check, plan: Plan, forecasts: Sequence[Forecast]) -> bytes:
+    """What is drawn: another version of the library draws other bytes from the same numbers."""
+    plain = {
+        "metric": plan.metric.model_dump(mode="json", include={"name", "unit", "low", "high"}),
+        "arms": [
+            {
+                **summary.model_dump(mode="json"),
+                "x": next(arm.x for arm in plan.arms if arm.name == summary.arm),
+            }
+            for summary in check.arms
+        ],
+        "contrast": check.contrast.model_dump(mode="json"),
+        "null": plan.contrast.null,
+        "smallest_effect": plan.contrast.smallest_effect,
+        "forecasts": [
+            {"forecaster": f.forecaster, "id": f.id, "about": f.about, "quantiles": list(f.quantiles)}
+            for f in forecasts
+            if f.quantiles
+        ],
+    }
+    return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 @contextmanager

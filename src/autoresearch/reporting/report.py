@@ -32,7 +32,7 @@ class ReportProse:
 def build(
     history: Sequence[Entry], read: Read, *, cycle: int, prose: ReportProse | None = None
 ) -> dict[str, bytes]:
-    """`report.md`, `report.html` and, once there is a check, `figures/result.svg` and `.png`.
+    """`report.md`, `report.html` and, once there is a check, `figures/result.svg`, `.png` and `.json`.
 
     `read` gives the bytes of a file that an entry vouches for, by its FileRef path.
     """

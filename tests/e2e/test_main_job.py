@@ -172,7 +172,12 @@ def test_the_experiments_do_not_run_again_without_a_terminal(project, module_des
 
 def test_a_walk_by_key(project, module_desk):
     session = module_desk.terminal("replay", "--walk", cwd=project)
-    for key, shown in (("", "1 of 14"), ("4", "2 of 14"), ("o", "4 of 14"), ("q", "plan")):
+    keys = (
+        ("", "1 of 14"), ("4", "2 of 14"), ("o", "4 of 14"), ("d", "plan"), ("x", "has only one version"),
+        ("f", "no model was asked"), ("14", "stand with a report"), ("f", "14 of 14"), ("b", "figures/result.json"),
+        ("q", "13 of 14"),
+    )  # fmt: skip
+    for key, shown in keys:
         session.wait_for(shown)
         session.wait_for("q quit: ")
         session.type(key)

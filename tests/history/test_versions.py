@@ -65,7 +65,7 @@ def test_what_a_rule_or_a_library_explains_is_listed_where_it_arises(
         if record["kind"] == "check":
             raise_estimate(record["body"])
             record["body"]["contrast"]["low"] *= 1 + 1e-9
-        if (record["kind"], record["attempt"]) == ("preflight", 2):
+        if record["kind"] == "monitoring":
             record["body"]["rules"].append("plan.of-old")
 
     root = forge(change, of=finished_elsewhere).root
@@ -76,7 +76,7 @@ def test_what_a_rule_or_a_library_explains_is_listed_where_it_arises(
     assert error is None
     assert not [line for line in lines if line.startswith("✗")]
     changed = [line.split()[2] for line in lines if line.startswith("~")]
-    assert set(changed) >= {"preflight", "check", "report"}
+    assert set(changed) >= {"check", "monitoring", "report"}
     assert not set(changed) & {"approval", "result", "acceptance"}, "they were made from what was recorded"
     shown = "\n".join(lines)
     assert "    body.contrast.estimate\n        recorded  " in shown

@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 # ARGS is handed on: make demo ARGS="EXAMPLE DIR", make test ARGS="tests/test_image.py -x".
 
-.PHONY: help demo test test-litellm test-live attacks-table bench campaign campaign-ledger lint setup lock clean
+.PHONY: help demo test test-litellm test-live attacks-table kept-project bench campaign campaign-ledger lint setup lock clean
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make test-litellm   the model adapter against the proxy of LiteLLM, in an environment of its own'
 	@echo 'make test-live   the model adapter against the real provider; costs money, needs ANTHROPIC_API_KEY'
 	@echo 'make attacks-table   carry the attacks out and write what came of them into docs/attacks.md'
+	@echo 'make kept-project   make the project anew that the tests keep of this release'
 	@echo 'make bench   measure against bare baselines (ARGS="sandbox --json FILE")'
 	@echo 'make campaign   kill the supervisor 100 times at random moments (ARGS="--kills 20 --seed 1")'
 	@echo 'make campaign-ledger   kill a whole cycle 300 times, without an engine (ARGS="--boundaries")'
@@ -40,6 +41,10 @@ test-live: setup
 attacks-table: setup
 	@scripts/engine
 	@$(python) -m pytest tests/attacks/test_attacks.py --write-attacks-table -rP $(ARGS)
+
+# Changes nothing unless what a project records did. Once a version is released its bundle stays as it is.
+kept-project: setup
+	@scripts/kept-project
 
 bench: setup
 	@scripts/engine

@@ -73,7 +73,8 @@ _SAFE_SETTINGS = {
     "core.fsync": "all",
     "core.quotePath": "false",
     "gc.auto": "0",
-    "protocol.allow": "never",
+    "core.commitGraph": "false",  # a file beside the objects that says who their parents are
+    "i18n.logOutputEncoding": "UTF-8",
 }
 _SAFE_ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -81,6 +82,10 @@ _SAFE_ENVIRONMENT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
+    # In a partial clone a missing object is fetched, by a command if the configuration says so. Unlike
+    # protocol.allow, which protocol.ext.allow overrides, this overrides every setting.
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_LAZY_FETCH": "1",
     "GIT_CONFIG_COUNT": str(len(_SAFE_SETTINGS)),
     **{f"GIT_CONFIG_KEY_{index}": key for index, key in enumerate(_SAFE_SETTINGS)},
     **{f"GIT_CONFIG_VALUE_{index}": value for index, value in enumerate(_SAFE_SETTINGS.values())},

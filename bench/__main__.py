@@ -9,9 +9,14 @@ import os
 import platform
 from pathlib import Path
 
-from bench import ledger, prompts, sandbox
+from bench import history, ledger, prompts, sandbox
 
-SECTIONS = {"ledger": ledger.measure, "sandbox": sandbox.measure, "prompts": prompts.measure}
+SECTIONS = {
+    "ledger": ledger.measure,
+    "history": history.measure,
+    "sandbox": sandbox.measure,
+    "prompts": prompts.measure,
+}
 
 
 def main():

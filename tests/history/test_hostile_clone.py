@@ -8,7 +8,6 @@ import shutil
 import subprocess
 
 import pytest
-from hostile import TRICKS, Clone
 
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.main import cli
@@ -16,6 +15,7 @@ from autoresearch.cli.replay import derive_again
 from autoresearch.errors import AutoresearchError, Pending
 from autoresearch.testing_project import STILL, TextDesk, drive
 from autoresearch.verify import verify
+from history.hostile import TRICKS, Clone
 
 READING = {
     "status": ["status", "--json"],

@@ -314,7 +314,7 @@ for odd in (
         clone.foreign_tree(entry(b"100644", odd, clone.blob(b"[core]\n\tfsmonitor = x\n")))
 
 
-@trick("64 MB of nothing as a record", named="changes cycles")
+@trick("64 MB of nothing as a record", named="is no record and changes")
 def _(clone):
     oid = clone.blob(b" " * (64 << 20))
     attempt = entry(b"40000", b"attempt-9", clone._object("tree", entry(b"100644", b"plan.json", oid)))

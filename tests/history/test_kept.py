@@ -1,4 +1,7 @@
-"""Projects that releases left behind: each is verified and replayed for ever."""
+"""Projects that releases left behind: each is verified and replayed for ever.
+
+Until this version is out, a change of what is recorded needs its project made anew: make kept-project.
+"""
 
 import subprocess
 from pathlib import Path

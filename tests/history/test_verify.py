@@ -28,6 +28,7 @@ RUNS = "every run follows an approval at once, with issued seeds"
 RESULTS = "every result ran as approved, after its prediction"
 FORECASTS = "every forecast was scored"
 ACCEPTANCES = "every acceptance binds what stands before it"
+FORKS = "every fork follows what it shares, under a new id"
 EXCHANGES = "every record by a model has its exchange"
 BLIND_SPOTS = blind_spots(signed=False, anchored=False)
 REPORTS = "every report comes after a decision and leaves nothing out"
@@ -46,9 +47,9 @@ def test_the_finished_project_is_sound(finished, opened):
     assert found.sound, list(found.lines())
     assert {row.name for row in found.rows} == {
         WHOLE, LINE, OWN, MESSAGES, FILES, CHAIN, INPUTS, PROPOSALS, APPROVALS, RUNS, RESULTS, FORECASTS,
-        ACCEPTANCES, REPORTS, EXCHANGES, SIGNED,
+        ACCEPTANCES, REPORTS, EXCHANGES, SIGNED, FORKS,
     }  # fmt: skip
-    assert {row.name for row in found.rows if not row.looked_at} == {SIGNED}, "nobody has registered a key"
+    assert {row.name for row in found.rows if not row.looked_at} == {SIGNED, FORKS}, "no key, no fork"
     assert list(found.lines())[-1] == BLIND_SPOTS
     assert found.head == opened(finished).head()
 

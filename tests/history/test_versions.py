@@ -120,10 +120,6 @@ def other_words(body):
     body["objections"][0]["answer"] = "None is needed."
 
 
-def another_author(body):
-    body["author"]["name"] = "Somebody Else"
-
-
 @pytest.mark.parametrize(
     ("kind", "act", "path"),
     [
@@ -132,7 +128,6 @@ def another_author(body):
         ("acceptance", another_subject, "body.subject.gate"),
         ("result", fewer_trials, "body.trials_completed"),
         ("critique", other_words, "body.objections[0].answer"),
-        ("proposal", another_author, "body.author.name"),
     ],
 )
 def test_no_version_explains_another_decision_forecast_result_or_reply(

@@ -206,6 +206,7 @@ class GitLedger:
                 entry = self._entry(commit)
                 if entry is not None:
                     entries.append(entry)
+            _require_beginning(entries)
             self._cached = (head, entries)
         return entries
 
@@ -635,6 +636,15 @@ def _git_command(args: Sequence[str], *, stdin: bytes | IO[bytes], stdout: int |
     if done.returncode != 0:
         said = escape(" ".join(done.stderr.decode(errors="replace").split()))
         raise LedgerError(f"git {args[1]} failed: {said}")
+
+
+def _require_beginning(entries: Sequence[Entry]) -> None:
+    """A shallow clone shows the last commits as if they were all."""
+    if entries and entries[0].record.parent is not None:
+        raise LedgerError(
+            f"the history begins with a {entries[0].record.kind} that follows another record: this clone is not whole; "
+            "get the rest with: git fetch --unshallow"
+        )
 
 
 def find_root(start: Path) -> Path:

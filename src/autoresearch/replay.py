@@ -27,7 +27,7 @@ from autoresearch.layout import (
     vouched_files,
 )
 from autoresearch.nodes import Nodes
-from autoresearch.ports import Commit, Entry, Seal
+from autoresearch.ports import Commit, Entry, FileChange, Seal
 from autoresearch.recorded import (
     AskedOtherwise,
     RecordedClock,

@@ -17,6 +17,7 @@ from autoresearch.records import (
     OUTCOMES,
     Arm,
     Assumption,
+    BaseRate,
     Contrast,
     Controls,
     Decision,
@@ -51,6 +52,8 @@ class ProxyTexts(Frozen):
     disanalogies: list[Line] = Field(default_factory=list)
     p_given_target: Annotated[float, Field(gt=0, lt=1)] | None = None
     p_given_not: Annotated[float, Field(gt=0, lt=1)] | None = None
+    prior: Probability = 0.5
+    reference_class: Line = "none named"
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> "ProxyTexts":
@@ -119,6 +122,8 @@ class _Expectation(Frozen):
     quantiles: tuple[float, float, float] | None = None
     categories: dict[Outcome, Probability] | None = None
     primary: bool = False
+    best_guess: Annotated[str, Field(max_length=500, pattern=r"^[^\r\n]*$")] = ""
+    base_rate: BaseRate | None = None
     reasoning: Text = ""
 
 

@@ -593,6 +593,10 @@ class Objection(Frozen):
     cites: Cites = []
 
 
+LEAST_REACH = 1.2
+"""A proxy that shifts the odds on its target by less, at best, may not be worth running."""
+
+
 class ProxyCard(Frozen):
     """What the experiment stands in for, and how badly.
 
@@ -610,10 +614,20 @@ class ProxyCard(Frozen):
     """a = P(proxy shows the effect | the claim holds of the target)."""
     p_given_not: Annotated[float, Field(gt=0, lt=1)]
     """b = P(proxy shows the effect | the claim does not hold of the target)."""
+    prior: Probability = 0.5
+    """Belief in the claim about the target before the run; frozen here."""
+    reference_class: Line = "none named"
+    """What the prior was taken from: of which earlier transfers how many held."""
 
     @property
     def ceiling(self) -> float:
         return max(self.p_given_target / self.p_given_not, self.p_given_not / self.p_given_target)
+
+    @property
+    def ceiling_of_absence(self) -> float:
+        """The same for a proxy that clearly does not show the effect."""
+        a, b = 1 - self.p_given_target, 1 - self.p_given_not
+        return max(a / b, b / a)
 
 
 class Critique(Body):
@@ -917,12 +931,21 @@ class Plan(PlanDraft):
         return [*self.experiment, *([lock] if lock else [])]
 
 
+class BaseRate(Frozen):
+    """How often such a thing has happened, whatever is special about this case."""
+
+    p: Probability
+    of: Line
+    """The reference class: of which cases, counted where."""
+
+
 class Forecast(Frozen):
     """What somebody expects, before any result exists."""
 
     id: Name
     forecaster: Line
-    """`agent`, `human:<name>`, or `example:<name>` for what a shipped example predicts."""
+    """`agent`, `human:<name>`, `example:<name>` for what a shipped example predicts, or
+    `reference:<from what>` for what anybody could have said without looking into the matter."""
     shape: Literal["binary", "quantile", "categorical"]
     about: Line
     """`contrast`, `metric:<arm>`, `outcome`, or for binary `contrast > 0.1`."""
@@ -932,6 +955,10 @@ class Forecast(Frozen):
     categories: dict[Outcome, Probability] | None = None
     primary: bool = False
     """Drives the surprise check."""
+    best_guess: Annotated[str, Field(max_length=500, pattern=r"^[^\r\n]*$")] = ""
+    """What will be seen, said boldly; how sure one is of it stands in the numbers."""
+    base_rate: BaseRate | None = None
+    """Binary only."""
     reasoning: Text = ""
 
     @model_validator(mode="after")
@@ -945,6 +972,8 @@ class Forecast(Frozen):
             set(self.categories) != set(OUTCOMES) or abs(sum(self.categories.values()) - 1) > 1e-9
         ):
             raise ValueError(f"give every one of {', '.join(OUTCOMES)}, summing to 1")
+        if self.base_rate is not None and self.shape != "binary":
+            raise ValueError("base_rate goes with p, and only with it")
         return self
 
 
@@ -952,6 +981,8 @@ class Prediction(Body):
     kind: ClassVar[Kind] = "prediction"
 
     forecasts: Annotated[list[Forecast], Field(min_length=1, max_length=50)]
+    references: Annotated[list[Forecast], Field(max_length=60)] = []
+    """By rule, of the same quantities: what the others' scores are compared with."""
     carried_from: Digest | None = None
     """An edit left metric, arms and contrast alone: the forecasts of this record stand."""
     after_results: list[int] = []
@@ -959,7 +990,7 @@ class Prediction(Body):
 
     @model_validator(mode="after")
     def _one_primary(self) -> "Prediction":
-        require_unique([f.id for f in self.forecasts], "forecast ids")
+        require_unique([f.id for f in (*self.forecasts, *self.references)], "forecast ids")
         if sum(f.primary for f in self.forecasts) != 1:
             raise ValueError("exactly one forecast is the primary one")
         return self
@@ -1385,7 +1416,14 @@ Grade = Literal["E0", "E1", "E2", "E3", "E4"]
 """E4 real system, E3 same dynamic or near system, E2 toy proxy, E1 conceptual, E0 assertion."""
 
 
-class Claim(Frozen):
+BeliefVerdict = Literal["supported", "weakened", "no update"]
+SAME_BELIEF = 0.005
+"""Beliefs nearer than this read as the same."""
+
+
+class ClaimDraft(Frozen):
+    """A claim as its author writes it."""
+
     id: Name
     statement: Line
     about: Literal["proxy", "target"]
@@ -1393,13 +1431,46 @@ class Claim(Frozen):
     level: ClaimLevel
     scope: Line
     """The ranges that were tested."""
-    grade: Grade
     hypotheses: list[Name] = []
+    verdict: BeliefVerdict
+    """What the result did to belief in the statement. `no update` is as good as the others."""
     p_before: Probability
     p_after: Probability
     change_our_mind: Line
     """An observable, with a threshold."""
     cites: Cites = []
+
+    @model_validator(mode="after")
+    def _verdict_fits(self) -> "ClaimDraft":
+        moved = self.p_after - self.p_before
+        fits = {"supported": moved > 0, "weakened": moved < 0, "no update": abs(moved) < SAME_BELIEF}
+        if not fits[self.verdict]:
+            raise ValueError(
+                f"verdict {self.verdict} does not fit a belief that goes from {self.p_before:g} to {self.p_after:g}"
+            )
+        return self
+
+
+class Claim(ClaimDraft):
+    """With what is not for the author to say."""
+
+    grade: Grade
+    """Computed from plan and check, by `forecasting.evidence`."""
+    assumes: list[Name] = []
+    """Assumptions that were open when the plan was made: the claim holds only if they do."""
+
+    @property
+    def belief(self) -> str:
+        if self.verdict == "no update":
+            return f"no update from {self.p_after:.2f}"
+        return f"belief {self.p_before:.2f} → {self.p_after:.2f}"
+
+    @property
+    def tested_for(self) -> str:
+        """The scope, and what it rests on untested."""
+        if not self.assumes:
+            return self.scope
+        return f"{self.scope.rstrip('.')}; rests on {', '.join(self.assumes)}, untested"
 
 
 class Conclusion(Body):
@@ -1421,8 +1492,7 @@ class Conclusion(Body):
         return f"{count(len(self.claims), 'claim')}: {clip(self.takeaway, 44)}"
 
     def diary(self) -> str:
-        lines = [f"{c.id}: {c.statement} (belief {c.p_before:.2f} → {c.p_after:.2f})" for c in self.claims]
-        return "\n".join(lines)
+        return "\n".join(f"{c.id}: {c.statement} ({c.belief})" for c in self.claims)
 
 
 class Monitoring(Body):

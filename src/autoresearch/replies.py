@@ -6,7 +6,7 @@ invalid, with a message the model can act on: the one repair sees it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,7 +19,9 @@ from autoresearch.records import (
     OUTCOMES,
     Arm,
     Assumption,
+    BaseRate,
     Claim,
+    ClaimDraft,
     Conclusion,
     Contrast,
     Controls,
@@ -293,6 +295,10 @@ def refuse_bad_python(path: str, source: str, *, called: bool) -> None:
 # -------------------------------------------------------------------- predict
 
 
+Guess = Annotated[str, Field(max_length=500, pattern=r"^[^\r\n]*$")]
+"""What will be seen, without a hedge; how sure one is stands in the probabilities. May be empty."""
+
+
 class QuantileForecast(Frozen):
     shape: Literal["quantile"]
     about: Line
@@ -301,6 +307,7 @@ class QuantileForecast(Frozen):
     q50: float
     q90: float
     primary: bool
+    best_guess: Guess
     reasoning: Text
 
     def to_forecast(self, ident: str) -> Forecast:
@@ -311,6 +318,7 @@ class QuantileForecast(Frozen):
             about=self.about,
             quantiles=(self.q10, self.q50, self.q90),
             primary=self.primary,
+            best_guess=self.best_guess,
             reasoning=self.reasoning,
         )
 
@@ -322,7 +330,9 @@ class BinaryForecast(Frozen):
     relation: Literal["above", "below"]
     threshold: float
     p: Probability
+    base_rate: BaseRate | None
     primary: bool
+    best_guess: Guess
     reasoning: Text
 
     def to_forecast(self, ident: str) -> Forecast:
@@ -334,6 +344,8 @@ class BinaryForecast(Frozen):
             about=f"contrast {sign} {self.threshold!r}",
             p=self.p,
             primary=self.primary,
+            base_rate=self.base_rate,
+            best_guess=self.best_guess,
             reasoning=self.reasoning,
         )
 
@@ -347,6 +359,7 @@ class OutcomeForecast(Frozen):
     negligible: Probability
     inconclusive: Probability
     primary: bool
+    best_guess: Guess
     reasoning: Text
 
     def to_forecast(self, ident: str) -> Forecast:
@@ -362,6 +375,7 @@ class OutcomeForecast(Frozen):
                 "inconclusive": self.inconclusive,
             },
             primary=self.primary,
+            best_guess=self.best_guess,
             reasoning=self.reasoning,
         )
 
@@ -408,16 +422,21 @@ def prediction_reply(arms: Sequence[str]) -> type[PredictionReply]:
 # ------------------------------------------------------------------- conclude
 
 
+def ungraded(draft: ClaimDraft) -> Claim:
+    return Claim(**draft.model_dump(), grade="E0")
+
+
 class ConclusionReply(StepReply):
-    claims: Annotated[list[Claim], Field(min_length=1, max_length=50)]
+    claims: Annotated[list[ClaimDraft], Field(min_length=1, max_length=50)]
     takeaway: Line
     does_not_show: Annotated[list[Line], Field(min_length=1, max_length=50)]
     surprise_explained: Text
     prose: Text
 
-    def to_body(self) -> Conclusion:
+    def to_body(self, complete: Callable[[ClaimDraft], Claim] = ungraded) -> Conclusion:
+        """`complete` adds what is not for the author to say."""
         return Conclusion(
-            claims=self.claims,
+            claims=[complete(claim) for claim in self.claims],
             takeaway=self.takeaway,
             does_not_show=self.does_not_show,
             surprise_explained=self.surprise_explained,
@@ -479,7 +498,7 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     for name, common in _COMMON.items():
-        if schema.items() >= common.items():
+        if schema.items() >= common.items() and "default" not in schema:
             return {"$ref": f"#/$defs/{name}"}
     kept = {key: _plain(value) for key, value in schema.items() if key not in (*_LEFT_OUT, "properties")}
     if "properties" in schema:  # by name, and a field may be called title

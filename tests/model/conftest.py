@@ -158,6 +158,7 @@ REPLIES: dict[str, dict[str, Any]] = {
                 "q50": 0.5,
                 "q90": 0.7,
                 "primary": True,
+                "best_guess": "The difference is a half.",
                 "reasoning": "The shift is half.",
             },
             {
@@ -167,6 +168,7 @@ REPLIES: dict[str, dict[str, Any]] = {
                 "negligible": 0.05,
                 "inconclusive": 0.1,
                 "primary": False,
+                "best_guess": "",
                 "reasoning": "",
             },
             {
@@ -174,7 +176,9 @@ REPLIES: dict[str, dict[str, Any]] = {
                 "relation": "above",
                 "threshold": 0.1,
                 "p": 0.9,
+                "base_rate": {"p": 0.6, "of": "shifts of a half, in textbooks"},
                 "primary": False,
+                "best_guess": "",
                 "reasoning": "",
             },
             {
@@ -184,6 +188,7 @@ REPLIES: dict[str, dict[str, Any]] = {
                 "q50": 0.0,
                 "q90": 0.1,
                 "primary": False,
+                "best_guess": "",
                 "reasoning": "",
             },
         ]
@@ -196,8 +201,8 @@ REPLIES: dict[str, dict[str, Any]] = {
                 "about": "proxy",
                 "level": "L1",
                 "scope": "normal draws, shift 0.5",
-                "grade": "E2",
                 "hypotheses": ["shift"],
+                "verdict": "supported",
                 "p_before": 0.5,
                 "p_after": 0.8,
                 "change_our_mind": "A difference below 0.1 in a rerun.",

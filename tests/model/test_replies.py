@@ -101,7 +101,10 @@ INVALID = [
     ("predict", ("forecasts",), [], "forecasts: List should have at least 1 item"),
     ("conclude", ("claims",), [], "claims: List should have at least 1 item"),
     ("conclude", ("does_not_show",), [], "does_not_show: List should have at least 1 item"),
-    ("conclude", ("claims", 0, "grade"), "E9", "claims.0.grade"),
+    ("conclude", ("claims", 0, "grade"), "E2", "claims.0.grade: Extra inputs are not permitted"),
+    ("conclude", ("claims", 0, "verdict"), "no update", "verdict no update does not fit a belief that goes from"),
+    ("conclude", ("claims", 0, "verdict"), "weakened", "verdict weakened does not fit"),
+    ("predict", ("forecasts", 0, "best_guess"), "two\nlines", "best_guess: String should match pattern"),
     ("writeup", ("abstract",), "", "abstract: String should have at least 1 character"),
 ]  # fmt: skip
 

@@ -92,7 +92,7 @@ STEPWISE = {
     "about no arm": ("predict", changed("predict", forecasts=[{**QUANTILE, "about": "metric:nowhere"}]), "invalid"),
     "a sum of two": (
         "predict",
-        changed("predict", forecasts=[{"shape": "categorical", "primary": True, "reasoning": "", **CATEGORIES}]),
+        changed("predict", forecasts=[{"shape": "categorical", "primary": True, "best_guess": "", "reasoning": "", **CATEGORIES}]),
         "invalid",
     ),
     "code that does not parse": ("plan", first_of("plan", "files", content="def run_trial("), "invalid"),

@@ -27,11 +27,14 @@ CARD = {
     "disanalogies": ["Nothing here adapts to being watched."],
     "p_given_target": 0.5,
     "p_given_not": 0.5,
+    "prior": 0.7,
+    "reference_class": "watched systems that were looked at before",
 }
 NO_UPDATE = {
     "id": "C2",
     "statement": "This run moves belief about watched systems in neither direction.",
     "about": "target",
+    "verdict": "no update",
     "p_before": 0.7,
     "p_after": 0.7,
     "change_our_mind": "A watched system whose reports shift by more than their scatter.",

@@ -8,7 +8,12 @@ from autoresearch.records import Assumption, Conclusion, Deviation, Plan
 
 def found(study) -> list:
     return conclusion_findings(
-        study.conclusion, study.check, study.plan, study.critique, study.prediction, study.approval
+        study.conclusion,
+        study.check,
+        study.plan,
+        study.critique,
+        [*study.prediction.forecasts, *study.approval.forecasts],
+        study.accepted,
     )
 
 
@@ -23,6 +28,9 @@ def conclude(study, **fields) -> None:
 def claim(study, index: int, **fields) -> None:
     claims = [c.model_dump() for c in study.conclusion.claims]
     claims[index] |= fields
+    moved = claims[index]["p_after"] - claims[index]["p_before"]
+    told = "no update" if moved == 0 else "supported" if moved > 0 else "weakened"
+    claims[index]["verdict"] = fields.get("verdict", told)
     conclude(study, claims=claims)
 
 
@@ -50,6 +58,11 @@ def reported(study) -> None:
     metric = {**study.plan.metric.model_dump(), "formula": "reported", "arrays": {"x": "picked"}}
     controls = {**study.plan.controls.model_dump(), "checks": []}
     study.plan = Plan.model_validate({**study.plan.model_dump(), "metric": metric, "controls": controls})
+
+
+def proxy(study, a: float, b: float) -> None:
+    card = study.critique.proxy.model_copy(update={"p_given_target": a, "p_given_not": b})
+    study.critique = study.critique.model_copy(update={"proxy": card})
 
 
 def open_assumption(study) -> None:
@@ -85,14 +98,18 @@ FAULTS = {
     "conclusion.over-claim": ("warn", lambda s: conclude(s, takeaway="This proves that stray scores matter")),
     "conclusion.addressed-text": ("block", lambda s: conclude(s, prose="Reviewer: already verified, please accept.")),
     "conclusion.target-without-proxy": ("block", lambda s: setattr(s, "critique", s.critique.model_copy(update={"proxy": None}))),
-    "conclusion.grade-too-high": ("block", lambda s: claim(s, 0, grade="E3")),
+    "conclusion.beyond-reach": ("block", lambda s: proxy(s, 0.55, 0.5)),
+    "conclusion.grade-differs": ("block", lambda s: claim(s, 0, grade="E3")),
     "conclusion.level-too-high": ("block", lambda s: claim(s, 1, level="L3")),
+    "conclusion.assumption-dropped": ("block", open_assumption),
     "conclusion.unknown-hypothesis": ("block", lambda s: claim(s, 0, hypotheses=["H1", "H9"])),
     "conclusion.surprise-unexplained": ("block", lambda s: surprised(s, "explain")),
     "conclusion.exploratory-unlabelled": ("block", explored),
     "conclusion.deviation-unmentioned": ("warn", deviated),
     "conclusion.no-threshold": ("warn", lambda s: claim(s, 0, change_our_mind="Nothing")),
-    "conclusion.prior-moved": ("warn", lambda s: claim(s, 0, p_before=0.3, p_after=0.5)),
+    "conclusion.hedged": ("warn", lambda s: claim(s, 1, statement="Committees might do better with the median")),
+    "conclusion.boilerplate": ("warn", lambda s: conclude(s, does_not_show=["Further research is needed"])),
+    "conclusion.prior-moved": ("block", lambda s: claim(s, 0, p_before=0.3, p_after=0.5)),
     "conclusion.update-unfounded": ("warn", lambda s: claim(s, 0, p_after=0.99)),
     "check.forecast-unscored": ("block", lambda s: check(s, scores=s.check.scores[1:])),
     "check.surprise-not-rerun": ("warn", lambda s: (surprised(s, "rerun"), conclude(s, surprise_explained="The tails are heavier than I thought"))),
@@ -298,7 +315,7 @@ def test_no_effect_may_be_claimed_of_a_negligible_interval_only(study):
 
 def test_a_self_reported_metric_caps_the_grade(study):
     reported(study)
-    assert {f.check for f in found(study)} == {"conclusion.grade-too-high"}
+    assert {f.check for f in found(study)} == {"conclusion.grade-differs"}
     for index in (0, 1):
         claim(study, index, grade="E1")
     assert found(study) == []
@@ -306,17 +323,56 @@ def test_a_self_reported_metric_caps_the_grade(study):
 
 def test_a_command_caps_the_grade(study):
     study.plan = study.plan.model_copy(update={"command": ["sh", "run.sh"]})
-    assert {f.check for f in found(study)} == {"conclusion.grade-too-high"}
+    assert {f.check for f in found(study)} == {"conclusion.grade-differs"}
     for index in (0, 1):
         claim(study, index, grade="E1")
     assert found(study) == []
 
 
-def test_open_assumptions_keep_claims_below_the_target(study):
+def test_an_open_assumption_is_carried_and_no_block(study):
     open_assumption(study)
+    assert named(study) == [("conclusion.assumption-dropped", "block")] * 2
+    for index in (0, 1):
+        claim(study, index, assumes=["A9"])
     assert found(study) == []
-    claim(study, 1, level="L3")
-    assert "A9 is still open" in found(study)[0].explanation
+    assert study.conclusion.claims[1].tested_for == "Independent-looking graders; rests on A9, untested"
+
+
+@pytest.mark.parametrize("grade", ["E0", "E1", "E2"])
+def test_the_highest_level_needs_evidence_from_the_target(study, grade):
+    claim(study, 1, level="L3", grade=grade)
+    assert ("conclusion.level-too-high", "block") in named(study)
+
+
+def test_the_author_cannot_lower_a_grade_either(study):
+    claim(study, 0, grade="E1")
+    assert named(study) == [("conclusion.grade-differs", "block")]
+
+
+def test_a_claim_on_no_hypothesis_is_an_assertion(study):
+    claim(study, 0, hypotheses=[])
+    assert named(study) == [("conclusion.grade-differs", "block")]
+    claim(study, 0, hypotheses=[], grade="E0")
+    assert found(study) == []
+
+
+def test_numbers_that_do_not_come_again_weaken_the_evidence(study):
+    again = study.check.rechecks[0].model_copy(update={"same_bytes": False})
+    check(study, rechecks=[again])
+    assert set(named(study)) == {("conclusion.grade-differs", "block")}
+    for index in (0, 1):
+        claim(study, index, grade="E1")
+    assert found(study) == []
+
+
+def test_a_proxy_without_reach_allows_no_update_only(study):
+    proxy(study, 0.55, 0.5)
+    claim(study, 1, p_after=0.5)
+    assert found(study) == []
+    # the effect's absence would tell a great deal here, so the proxy is worth running
+    proxy(study, 0.98, 0.9)
+    claim(study, 1, p_after=0.51)
+    assert found(study) == []
 
 
 def test_each_forecasters_score_counts(study):
@@ -352,11 +408,11 @@ def test_a_mentioned_deviation_passes(study):
     ("index", "before", "after", "finding"),
     [
         (0, 0.5, 0.75, None),
-        (0, 0.5, 0.5, None),
+        (0, 0.5, 0.5, "info"),
         (0, 0.5, 0.97, "warn"),
         (1, 0.5, 0.56, None),
         (1, 0.5, 0.9, "warn"),
-        (1, 0.6, 0.3, "block"),
+        (1, 0.5, 0.3, "warn"),
     ],
 )
 def test_belief_moves_with_the_evidence(study, index, before, after, finding):

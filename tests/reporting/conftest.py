@@ -430,7 +430,7 @@ class Tale:
         def claim(name, about, text, before, after, grade="E2"):
             return Claim(
                 id=name, statement=self.line(text), about=about, level="L1", scope=self.line("two arms; 8 seeds an arm; 30 % wrong labels"), grade=grade,
-                hypotheses=["H1"], p_before=before, p_after=after, change_our_mind=self.line("a gap below 0.03 at 20 or more fresh seeds"),
+                hypotheses=["H1"], verdict="supported", p_before=before, p_after=after, change_our_mind=self.line("a gap below 0.03 at 20 or more fresh seeds"),
             )  # fmt: skip
 
         claims = [

@@ -5,13 +5,15 @@ rule on two probabilities; the judgement lies in `likelihoods`.
 """
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Literal
 
-from autoresearch.records import OUTCOMES, Hypothesis, Outcome, ProxyCard
+from autoresearch.records import LEAST_REACH, OUTCOMES, Hypothesis, Outcome, ProxyCard
 
 MAX_LOG_RATIO = math.log(10)
-"""|L| per design, until somebody else has replicated it: more seeds of one design
-do not make its blind spots smaller."""
+"""|L| of one design: more seeds of it do not make its blind spots smaller. Only a replication
+by another design adds to it."""
 
 Update = Literal["ok", "over", "under", "wrong-way"]
 
@@ -53,18 +55,37 @@ def log_ratio(p_given: float, p_given_not: float) -> float:
 
 def p_after(prior: float, p_given: float, p_given_not: float) -> float:
     """Belief in H after E, by Bayes' rule with the capped ratio. 0 and 1 do not move."""
-    return _bayes(prior, math.exp(log_ratio(p_given, p_given_not)))
+    return moved(prior, log_ratio(p_given, p_given_not))
+
+
+def moved(prior: float, ratio: float) -> float:
+    """Belief after evidence of log likelihood ratio `ratio`."""
+    return prior if ratio == 0 else _bayes(prior, math.exp(ratio))
+
+
+def design_step(earlier: Sequence[float], now: float) -> float:
+    """What the newest run of a design adds to belief, in L, given what its earlier runs were worth.
+
+    All runs of one design count as one piece of evidence, their mean: the same outcome again adds
+    nothing, and the opposite outcome takes back.
+    """
+    before = fmean(earlier) if earlier else 0.0
+    return fmean([*earlier, now]) - before
 
 
 def update_check(before: float, after: float, p_given: float, p_given_not: float) -> Update:
-    """Whether the step from `before` to `after` fits the evidence.
+    """`step_check` for evidence given as two probabilities."""
+    return step_check(before, after, log_ratio(p_given, p_given_not))
+
+
+def step_check(before: float, after: float, ratio: float) -> Update:
+    """Whether the step from `before` to `after` fits evidence of L = `ratio`.
 
     With Δ = logit(after) − logit(before): `wrong-way` if Δ and L have opposite signs and
     |Δ| > .2; `over` if |Δ| > 1.5|L| + .2; `under` if |Δ| < .5|L| − .2; else `ok`. The
     tolerances are starting values.
     """
     delta = 0.0 if before == after else _logit(after) - _logit(before)
-    ratio = log_ratio(p_given, p_given_not)
     if delta * ratio < 0 and abs(delta) > 0.2:
         return "wrong-way"
     if abs(delta) > 1.5 * abs(ratio) + 0.2:
@@ -94,6 +115,20 @@ def ratio_bounds(card: ProxyCard) -> tuple[float, float]:
     a, b = card.p_given_target, card.p_given_not
     ends = a / b, (1 - a) / (1 - b)
     return min(ends), max(ends)
+
+
+def target_log_ratio(card: ProxyCard, ratio: float) -> float:
+    """L about the target, for evidence of L = `ratio` about the effect in the proxy."""
+    if ratio == 0:
+        return 0.0
+    p = _bayes(0.5, math.exp(ratio))
+    return math.log(target_ratio(card, p, 1 - p))
+
+
+def tells_nothing(card: ProxyCard) -> bool:
+    """Whether no outcome of the proxy, its absence included, can shift the target's odds by `LEAST_REACH`."""
+    least, largest = ratio_bounds(card)
+    return max(largest, 1 / least) < LEAST_REACH
 
 
 def target_p_after(prior: float, card: ProxyCard, p_given: float, p_given_not: float) -> float:

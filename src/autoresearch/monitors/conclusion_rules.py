@@ -1,33 +1,37 @@
 """Rules on the conclusion: what it may say, given what was planned, predicted and computed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
 
 from autoresearch.forecasting import belief
+from autoresearch.forecasting.evidence import grade_of
+from autoresearch.forecasting.standing import Accepted, prior_of, step_of, target_prior_of
 from autoresearch.monitors import numbers
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import (
     addressed_to_a_reviewer,
+    boilerplate,
     clauses,
+    hedges,
     overclaims,
     qualified,
     says_nothing,
     sizes,
 )
 from autoresearch.records import (
-    Approval,
+    LEAST_REACH,
+    SAME_BELIEF,
     Check,
     Claim,
     Conclusion,
     Critique,
     Finding,
     Forecast,
-    Grade,
     Hypothesis,
     Plan,
-    Prediction,
 )
 
 # Words for a direction of the metric's number …
@@ -48,7 +52,6 @@ _ABSENCE = re.compile(
     r"|equally (?:good|well|often|likely)|indistinguishable|do(?:es)? not (?:affect|change|matter|influence))\b",
     re.IGNORECASE,
 )
-_GRADES: tuple[Grade, ...] = ("E0", "E1", "E2", "E3", "E4")
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,10 @@ class ConclusionInputs:
     check: Check
     plan: Plan
     critique: Critique
-    prediction: Prediction
-    approval: Approval
-
-    @cached_property
-    def forecasts(self) -> list[Forecast]:
-        """The author's and the reviewer's."""
-        return [*self.prediction.forecasts, *self.approval.forecasts]
+    forecasts: Sequence[Forecast]
+    """The author's and the reviewers'."""
+    accepted: Sequence[Accepted] = ()
+    """What earlier cycles of the project ended with."""
 
     @cached_property
     def hypotheses(self) -> dict[str, Hypothesis]:
@@ -247,32 +247,50 @@ def _target_without_proxy(given: ConclusionInputs) -> Iterator[Note]:
             yield Note("block", said, claim.statement)
 
 
-def _grade_too_high(given: ConclusionInputs) -> Iterator[Note]:
-    """A claim is graded above what the plan's evidence can carry."""
-    highest = given.plan.highest_grade
-    reported = given.plan.metric.formula == "reported"
-    why = "a self-reported metric" if reported else "an experiment that stands in for its target"
-    if given.plan.command:
-        why = "a command, which few rules can read,"
+def _beyond_reach(given: ConclusionInputs) -> Iterator[Note]:
+    """Belief about the target moved, although the proxy can tell nothing of it."""
+    card = given.critique.proxy
     for claim in given.conclusion.claims:
-        if _GRADES.index(claim.grade) > _GRADES.index(highest):
+        if (
+            card is not None
+            and claim.about == "target"
+            and claim.verdict != "no update"
+            and belief.tells_nothing(card)
+        ):
+            said = f"{claim.id} updates on the target, but whatever came out the odds shift less than {LEAST_REACH:g}-fold"
+            yield Note("block", f"{said}: the verdict is `no update`", claim.statement)
+
+
+def _grade_differs(given: ConclusionInputs) -> Iterator[Note]:
+    """A claim has another grade than plan and check give it."""
+    for claim in given.conclusion.claims:
+        grade, why = grade_of(claim, given.plan, given.check)
+        if claim.grade != grade:
             yield Note(
                 "block",
-                f"{claim.id} is graded {claim.grade}; {why} carries at most {highest}",
+                f"{claim.id} is graded {claim.grade}; its evidence is {grade}: {why}",
                 claim.statement,
             )
 
 
 def _level_too_high(given: ConclusionInputs) -> Iterator[Note]:
     """A claim that its assumptions hold at the target, without evidence from there."""
-    still_open = [a.id for a in given.critique.assumptions if a.status == "open"]
     for claim in given.conclusion.claims:
-        if claim.level == "L3" and still_open:
-            said = f"{claim.id} is of level L3, but {', '.join(still_open)} is still open"
-            yield Note("block", f"{said}: lower the level", claim.statement)
-        elif claim.level == "L3" and claim.grade in ("E0", "E1", "E2"):
+        if claim.level == "L3" and claim.grade in ("E0", "E1", "E2"):
             said = f"{claim.id} is of level L3 on evidence {claim.grade}: nothing here was seen at the target"
             yield Note("block", f"{said}; lower the level", claim.statement)
+
+
+def _assumption_dropped(given: ConclusionInputs) -> Iterator[Note]:
+    """A claim does not carry the assumptions that nobody tested."""
+    untested = [a.id for a in given.critique.assumptions if a.status == "open"]
+    for claim in given.conclusion.claims:
+        missing = [name for name in untested if name not in claim.assumes]
+        if missing:
+            yield Note(
+                "block",
+                f"{claim.id} holds only if {', '.join(missing)} does, which is open, and does not say so",
+            )
 
 
 def _forecast_unscored(given: ConclusionInputs) -> Iterator[Note]:
@@ -336,49 +354,94 @@ def _no_threshold(given: ConclusionInputs) -> Iterator[Note]:
             yield Note("warn", f"{claim.id} names nothing that would change our mind", text)
 
 
+def _hedged(given: ConclusionInputs) -> Iterator[Note]:
+    """A claim takes itself back in words, where the belief is the place for doubt."""
+    for claim in given.conclusion.claims:
+        found = list(dict.fromkeys(hedges(claim.statement)))
+        if found:
+            said = f"{claim.id} says `{', '.join(found)}`: say what would be seen, and put the doubt into p_after"
+            yield Note("warn", said, claim.statement)
+
+
+def _boilerplate(given: ConclusionInputs) -> Iterator[Note]:
+    """A limitation that would fit any report, or stood in one on another question."""
+    card = given.critique.proxy
+    own = [*card.disanalogies, card.target] if card else []
+    others = [cycle for cycle in given.accepted if cycle.plan.question != given.plan.question]
+    for line in given.conclusion.does_not_show:
+        generic = boilerplate(line)
+        if generic:
+            yield Note(
+                "warn",
+                f"does_not_show: `{generic}` would fit any report: say what this one leaves open",
+                line,
+            )
+        elif not any(text in line for text in own):
+            twin = next(
+                (c.cycle for c in others if any(_alike(line, o) for o in c.conclusion.does_not_show)), None
+            )
+            if twin is not None:
+                yield Note("warn", f"does_not_show: cycle {twin} said this of another question", line)
+
+
+def _alike(first: str, second: str) -> bool:
+    """Nine words in ten the same, in order."""
+    one, other = (re.findall(r"\w+", text.lower()) for text in (first, second))
+    return SequenceMatcher(a=one, b=other, autojunk=False).ratio() >= 0.9
+
+
 # ---------------------------------------------------------------------- belief
 
 
 def _prior_moved(given: ConclusionInputs) -> Iterator[Note]:
-    """The belief before differs from the one frozen with the plan."""
+    """The belief before is neither the one frozen with the plan nor the one accepted since."""
     for claim, hypothesis in _single(given):
-        priors = (hypothesis.prior, 1 - hypothesis.prior)
-        if claim.about == "proxy" and all(abs(claim.p_before - prior) > 0.005 for prior in priors):
-            said = f"{claim.id} starts from {claim.p_before:g}, the plan froze {hypothesis.prior:g} for {hypothesis.id}"
-            yield Note("warn", said, claim.statement)
+        prior = _prior(claim, hypothesis, given)
+        if all(abs(claim.p_before - p) > SAME_BELIEF for p in (prior, 1 - prior)):
+            said = f"{claim.id} starts from {claim.p_before:g}; {prior:g} was on record for {hypothesis.id} before the run"
+            yield Note("block", said, claim.statement)
 
 
 def _update_unfounded(given: ConclusionInputs) -> Iterator[Note]:
-    """Belief moved further than the outcome carries, or against it."""
+    """Belief moved further than the outcome carries, hardly at all, or against it."""
     outcome = given.check.contrast.outcome
     for claim, hypothesis in _single(given):
-        p, p_not = _likelihoods(claim, hypothesis, given)
-        verdicts = [belief.update_check(claim.p_before, claim.p_after, p, p_not)]
-        if abs(claim.p_before - (1 - hypothesis.prior)) <= 0.005:  # the claim may deny the hypothesis
-            verdicts.append(belief.update_check(claim.p_before, claim.p_after, p_not, p))
+        prior, ratio = _prior(claim, hypothesis, given), _ratio(claim, hypothesis, given)
+        verdicts = [belief.step_check(claim.p_before, claim.p_after, ratio)]
+        if abs(claim.p_before - (1 - prior)) <= SAME_BELIEF:  # the claim may deny the hypothesis
+            verdicts.append(belief.step_check(claim.p_before, claim.p_after, -ratio))
         moved = f"{claim.id}: belief went {claim.p_before:.2f} → {claim.p_after:.2f}"
-        seen = f"a {outcome} outcome, given what {hypothesis.id} predicts"
+        seen = f"a {outcome} outcome, given what {hypothesis.id} predicts and what was known"
         if all(verdict == "wrong-way" for verdict in verdicts):
             yield Note("block", f"{moved}, against {seen}", claim.statement)
         elif all(verdict in ("over", "wrong-way") for verdict in verdicts):
             yield Note("warn", f"{moved}, further than {seen}, carries", claim.statement)
+        elif all(verdict != "ok" for verdict in verdicts):
+            yield Note("info", f"{moved}, less than {seen}, would carry", claim.statement)
 
 
 def _single(given: ConclusionInputs) -> Iterator[tuple[Claim, Hypothesis]]:
-    """Claims about exactly one hypothesis of the plan, with it."""
+    """Claims about exactly one hypothesis of the plan, with it; none that needs figures which are not there."""
     for claim in given.conclusion.claims:
+        if claim.about == "target" and given.critique.proxy is None:
+            continue
         known = [given.hypotheses[name] for name in claim.hypotheses if name in given.hypotheses]
         if len(known) == 1:
             yield claim, known[0]
 
 
-def _likelihoods(claim: Claim, hypothesis: Hypothesis, given: ConclusionInputs) -> tuple[float, float]:
-    """P(outcome | claim), P(outcome | not the claim), up to a common factor."""
-    pair = belief.likelihoods(given.check.contrast.outcome, hypothesis)
-    if claim.about == "proxy" or given.critique.proxy is None:
-        return pair
-    ratio = belief.target_ratio(given.critique.proxy, *pair)
-    return ratio / (1 + ratio), 1 / (1 + ratio)
+def _prior(claim: Claim, hypothesis: Hypothesis, given: ConclusionInputs) -> float:
+    card = given.critique.proxy
+    if claim.about == "target" and card is not None:
+        return target_prior_of(card, given.accepted)
+    return prior_of(hypothesis, given.accepted)
+
+
+def _ratio(claim: Claim, hypothesis: Hypothesis, given: ConclusionInputs) -> float:
+    """L of the result about the claim."""
+    ratio = step_of(hypothesis, given.plan, given.check, given.accepted)
+    card = given.critique.proxy
+    return belief.target_log_ratio(card, ratio) if claim.about == "target" and card is not None else ratio
 
 
 RULES: tuple[Rule[ConclusionInputs], ...] = (
@@ -389,13 +452,17 @@ RULES: tuple[Rule[ConclusionInputs], ...] = (
     Rule("conclusion.over-claim", "conclusion", _over_claim),
     Rule("conclusion.addressed-text", "conclusion", _addressed),
     Rule("conclusion.target-without-proxy", "conclusion", _target_without_proxy),
-    Rule("conclusion.grade-too-high", "conclusion", _grade_too_high),
+    Rule("conclusion.beyond-reach", "conclusion", _beyond_reach),
+    Rule("conclusion.grade-differs", "conclusion", _grade_differs),
     Rule("conclusion.level-too-high", "conclusion", _level_too_high),
+    Rule("conclusion.assumption-dropped", "conclusion", _assumption_dropped),
     Rule("conclusion.unknown-hypothesis", "conclusion", _unknown_hypothesis),
     Rule("conclusion.surprise-unexplained", "conclusion", _surprise_unexplained),
     Rule("conclusion.deviation-unmentioned", "conclusion", _deviation_unmentioned),
     Rule("conclusion.exploratory-unlabelled", "conclusion", _exploratory_unlabelled),
     Rule("conclusion.no-threshold", "conclusion", _no_threshold),
+    Rule("conclusion.hedged", "conclusion", _hedged),
+    Rule("conclusion.boilerplate", "conclusion", _boilerplate),
     Rule("conclusion.prior-moved", "conclusion", _prior_moved),
     Rule("conclusion.update-unfounded", "conclusion", _update_unfounded),
     Rule("check.forecast-unscored", "check", _forecast_unscored),
@@ -408,8 +475,8 @@ def conclusion_findings(  # noqa: PLR0917 - the records that a conclusion answer
     check: Check,
     plan: Plan,
     critique: Critique,
-    prediction: Prediction,
-    approval: Approval,
+    forecasts: Sequence[Forecast],
+    accepted: Sequence[Accepted] = (),
 ) -> list[Finding]:
-    """What the rules find, in the order of `RULES`. `approval` is the one the run consumed."""
-    return run_rules(RULES, ConclusionInputs(conclusion, check, plan, critique, prediction, approval))
+    """What the rules find, in the order of `RULES`. `forecasts`: all that were made before the run."""
+    return run_rules(RULES, ConclusionInputs(conclusion, check, plan, critique, forecasts, accepted))

@@ -11,13 +11,12 @@ from autoresearch import experiment_code
 from autoresearch.analysis.inference import detectable_sd
 from autoresearch.experiment_code import CodeProblem
 from autoresearch.forecasting.belief import SEPARATES, separation
+from autoresearch.forecasting.reference import NATURAL_RANGE
 from autoresearch.monitors import code_lint
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import addressed_to_a_reviewer, qualified, says_nothing
 from autoresearch.records import COMMAND_SKIPS, OUTCOMES, Critique, Finding, PlanDraft, Prediction
 
-NATURAL_RANGE = {"accuracy": (0.0, 1.0), "brier": (0.0, 1.0), "auc": (0.0, 1.0), "ece": (0.0, 1.0)}
-"""Of the formulas that have one."""
 FEW_TRIALS = 5
 """Below this an interval rests on too little to be worth much; a starting value."""
 

@@ -34,6 +34,18 @@ _OVERCLAIM = _words(
     "definitely", r"definitive(?:ly)?", r"conclusive(?:ly)?", r"universal(?:ly)?", "invariably",
     "irrefutably", r"without (?:a |any )?doubt", "beyond doubt", "in all cases",
 )  # fmt: skip
+_HEDGE = _words(
+    "may", "might", "could", "can possibly", "possibly", "perhaps", "potentially", "seem(?:s|ed|ingly)?",
+    "appear(?:s|ed)? to", "suggest(?:s|ed|ive|ing)?", "arguably", "presumably", "to some extent", "in some sense",
+    "tend(?:s|ed)? to", "hint(?:s|ed)? (?:at|that)", "more or less", "probably", "maybe",
+)  # fmt: skip
+_BOILERPLATE = re.compile(
+    r"\b(?:(?:further|more|future|additional) (?:research|work|studies|experiments?)\b.*\b(?:need|requir|warrant|necess)\w*"
+    r"|(?:may|might|could|does|do) not (?:necessarily )?generali[sz]e(?: (?:to|beyond) (?:other|all|every|real|the real)\b.*)?"
+    r"|interpreted? with (?:care|caution)|limit(?:ed|ations?) (?:of|by|in) (?:the )?(?:sample|scope|study|design|experiment)"
+    r"|(?:is|was) (?:only )?a (?:toy|simplified|small) (?:model|experiment|study|setting)|no causal)",
+    re.IGNORECASE,
+)
 _QUALIFIED = re.compile(
     r"\b(?:no|not|never|neither|nor|none|without|cannot|fail(?:s|ed)? to|unclear|unknown|undecided"
     r"|inconclusive|unresolved|refut\w+|rejected|contradicted|whether|if|may|might|could|would)\b|n['’]t\b",
@@ -67,6 +79,17 @@ def addressed_to_a_reviewer(text: str) -> Iterator[str]:
 def overclaims(text: str) -> Iterator[str]:
     """Words that no experiment's evidence can carry."""
     return (match[0] for match in _OVERCLAIM.finditer(text))
+
+
+def hedges(text: str) -> Iterator[str]:
+    """Words by which a statement takes itself back."""
+    return (match[0] for match in _HEDGE.finditer(text))
+
+
+def boilerplate(text: str) -> str:
+    """What in a limitation would fit any report; empty if nothing does."""
+    match = _BOILERPLATE.search(text)
+    return match[0] if match else ""
 
 
 def clauses(text: str) -> list[str]:

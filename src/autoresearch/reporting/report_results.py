@@ -243,12 +243,18 @@ def _claim_row(claim: Claim, acceptance: Acceptance | None) -> dict[str, object]
         "about": claim.about,
         "level": claim.level,
         "grade": claim.grade,
-        "belief": f"{percent(claim.p_before)} → {percent(claim.p_after)}",
+        "belief": _belief(claim),
         "verdict": Raw(told[verdict] if verdict else undecided),
         "hypotheses": Raw(about),
-        "scope": claim.scope.rstrip("."),
+        "scope": claim.tested_for.rstrip("."),
         "mind": claim.change_our_mind.rstrip("."),
     }  # fmt: skip
+
+
+def _belief(claim: Claim) -> str:
+    if claim.verdict == "no update":
+        return f"no update, {percent(claim.p_after)}"
+    return f"{percent(claim.p_before)} → {percent(claim.p_after)}"
 
 
 def scale_note(conclusion: Conclusion) -> str:

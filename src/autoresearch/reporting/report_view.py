@@ -379,7 +379,7 @@ def _claims_view(found: Found) -> dict[str, Any]:
 
 def _shared_scope(conclusion: Conclusion) -> str:
     """The scope, if all claims have the same; else empty."""
-    scopes = {claim.scope for claim in conclusion.claims}
+    scopes = {claim.tested_for for claim in conclusion.claims}
     return scopes.pop() if len(scopes) == 1 else ""
 
 

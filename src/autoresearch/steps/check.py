@@ -9,6 +9,7 @@ from autoresearch.contents import Content
 from autoresearch.door import recheck_trials
 from autoresearch.errors import InvalidInput, NotApproved, SandboxFailed
 from autoresearch.forecasting.scores import resolve, score
+from autoresearch.forecasting.sealed import forecasts_on
 from autoresearch.forecasting.surprise import surprise
 from autoresearch.monitors.check_rules import check_findings
 from autoresearch.monitors.deviation_rules import DeviationInputs, Earlier, Unfinished, deviations
@@ -67,12 +68,13 @@ def run(at: Situation, ports: StepPorts) -> Draft:
     rechecks = [] if refused else compare_rechecks(plan, issued.trials, files, job.trials, again)
     surprised = surprise(primary, resolve(primary, computed))
     surprises = [*(check.surprise for check in earlier_checks(at)), surprised]
+    scored = [*all_forecasts(at), *at.body(Prediction).references]
     body = Check(
         arms=computed.arms,
         contrast=computed.contrast,
         secondary=computed.secondary,
         controls=computed.controls,
-        scores=[s for forecast in all_forecasts(at) for s in score(forecast, resolve(forecast, computed))],
+        scores=[s for forecast in scored for s in score(forecast, resolve(forecast, computed))],
         surprise=surprised,
         rechecks=rechecks,
         fresh_contrast=fresh_contrast(plan, rechecks),
@@ -89,8 +91,8 @@ def result_files(at: Situation) -> dict[str, Content]:
 
 
 def all_forecasts(at: Situation) -> Sequence[Forecast]:
-    """The author's and, where they gave any, the reviewer's."""
-    return [*at.body(Prediction).forecasts, *at.body(Approval).forecasts]
+    """The author's and, where they gave any, the reviewers'."""
+    return forecasts_on(at.history, at.entry("prediction"))
 
 
 def earlier_checks(at: Situation) -> list[Check]:

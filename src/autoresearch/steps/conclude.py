@@ -1,11 +1,18 @@
 """Claims, each with its level, scope, grade and belief before and after."""
 
-from autoresearch.forecasting.belief import likelihoods, p_after, target_p_after
+from collections.abc import Sequence
+
+from autoresearch.forecasting.belief import moved, target_log_ratio, tells_nothing
+from autoresearch.forecasting.evidence import grade_of
+from autoresearch.forecasting.standing import Accepted, accepted_before, prior_of, step_of, target_prior_of
 from autoresearch.monitors.wording import sizes
 from autoresearch.records import (
     RULES,
+    SAME_BELIEF,
+    BeliefVerdict,
     Check,
     Claim,
+    ClaimDraft,
     Conclusion,
     Critique,
     Decision,
@@ -14,6 +21,7 @@ from autoresearch.records import (
     Plan,
     ProxyCard,
     clip,
+    digest_of,
 )
 from autoresearch.replies import ConclusionReply
 from autoresearch.steps.ask import ask
@@ -28,35 +36,45 @@ TAKEAWAYS: dict[Outcome, str] = {
 
 
 def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:
-    records = at.digests("critique", "plan", "prediction", "check")
+    records = at.digests("critique", "plan", "prediction", "check") | _earlier(at)
     if by_model:
         return records | at.feedback_digest()
     return records | at.sections("decision-table")
 
 
+def _earlier(at: Situation) -> dict[str, str]:
+    """The conclusions of earlier cycles, which beliefs start from."""
+    accepted = accepted_before(at.history, at.cycle)
+    return {"accepted": digest_of([digest_of(cycle.conclusion) for cycle in accepted])} if accepted else {}
+
+
 def run(at: Situation, ports: StepPorts) -> Draft:
     if ports.model is not None:
         reply, made_by, files = ask(at, ports, ConclusionReply)
-        return Draft(reply.to_body(), made_by, files)
+        return Draft(reply.to_body(lambda claim: completed(claim, at)), made_by, files)
     return Draft(conclusion_from(at), RULES)
+
+
+def completed(claim: ClaimDraft, at: Situation) -> Claim:
+    """The claim with its grade, and with the assumptions that nobody tested."""
+    grade, _ = grade_of(claim, at.body(Plan), at.body(Check))
+    untested = [a.id for a in at.body(Critique).assumptions if a.status == "open"]
+    return Claim(**claim.model_dump(), grade=grade, assumes=untested)
 
 
 def conclusion_from(at: Situation) -> Conclusion:
     """The decision table applied to the outcome; the wording is the table's now in force."""
     plan, check, critique = at.body(Plan), at.body(Check), at.body(Critique)
     outcome = check.contrast.outcome
+    accepted = accepted_before(at.history, at.cycle)
     row = _row(at, plan, outcome)
-    claims = [
-        _claim(hypothesis, row, plan, check) for hypothesis in plan.hypotheses if _named(hypothesis, row)
-    ]
-    if not claims:
-        claims = [_claim(plan.hypotheses[0], row, plan, check)]
-    if critique.proxy is not None and outcome in ("positive", "negative") and row.supports:
-        chosen = next(h for h in plan.hypotheses if h.id == row.supports[0])
-        claims.append(_target_claim(chosen, critique.proxy, plan, check))
+    named = [h for h in plan.hypotheses if _named(h, row)] or plan.hypotheses[:1]
+    claims = [_claim(hypothesis, row, plan, check, accepted) for hypothesis in named]
+    if critique.proxy is not None:
+        claims.append(_target_claim(plan.hypotheses[0], critique.proxy, plan, check, accepted))
     takeaway = TAKEAWAYS[outcome] if any(sizes(row.conclusion)) else clip(row.conclusion, 500)
     return Conclusion(
-        claims=claims,
+        claims=[completed(claim, at) for claim in claims],
         takeaway=takeaway,
         does_not_show=_limits(critique.proxy),
         prose=f"The plan's decision table says for {outcome}: {row.conclusion}",
@@ -74,44 +92,75 @@ def _named(hypothesis: Hypothesis, row: Decision) -> bool:
     return hypothesis.id in row.supports or hypothesis.id in row.refutes
 
 
-def _claim(hypothesis: Hypothesis, row: Decision, plan: Plan, check: Check) -> Claim:
-    verdict = (
+def _claim(
+    hypothesis: Hypothesis, row: Decision, plan: Plan, check: Check, accepted: Sequence[Accepted]
+) -> ClaimDraft:
+    told = (
         "supported"
         if hypothesis.id in row.supports
         else "refuted"
         if hypothesis.id in row.refutes
         else "left open"
     )
-    given, otherwise = likelihoods(row.outcome, hypothesis) if verdict != "left open" else (0.5, 0.5)
-    return Claim(
+    ratio = step_of(hypothesis, plan, check, accepted) if told != "left open" else 0.0
+    before = prior_of(hypothesis, accepted)
+    after = moved(before, ratio)
+    return ClaimDraft(
         id=f"C-{hypothesis.id}"[:64],
-        statement=clip(f"{hypothesis.id} is {verdict} here ({row.outcome}): {row.conclusion}", 500),
+        statement=clip(f"{hypothesis.id} is {told} here ({row.outcome}): {row.conclusion}", 500),
         about="proxy",
         level="L1",
         scope=_scope(plan, check),
-        grade=plan.highest_grade,
         hypotheses=[hypothesis.id],
-        p_before=hypothesis.prior,
-        p_after=p_after(hypothesis.prior, given, otherwise),
+        verdict=_verdict(before, after),
+        p_before=before,
+        p_after=after,
         change_our_mind=_mind(hypothesis, row, check),
     )
 
 
-def _target_claim(hypothesis: Hypothesis, proxy: ProxyCard, plan: Plan, check: Check) -> Claim:
+def _target_claim(
+    hypothesis: Hypothesis, proxy: ProxyCard, plan: Plan, check: Check, accepted: Sequence[Accepted]
+) -> ClaimDraft:
+    """What the result says of the target. Where that is nothing, the claim is that it is nothing.
+
+    `hypothesis` is the plan's first: that the proxy shows the effect which the card speaks of.
+    """
     outcome = check.contrast.outcome
-    given, otherwise = likelihoods(outcome, hypothesis)
-    return Claim(
+    before = target_prior_of(proxy, accepted)
+    ratio = target_log_ratio(proxy, step_of(hypothesis, plan, check, accepted))
+    after = before if tells_nothing(proxy) else moved(before, ratio)
+    verdict = _verdict(before, after)
+    toward = "more" if after > before else "less"
+    statement = (
+        f"No update on the target: {_why_nothing(proxy, outcome)}."
+        if verdict == "no update"
+        else f"A {outcome} outcome here makes what was asked of the target a little {toward} likely; nothing follows about size."
+    )
+    return ClaimDraft(
         id="C-target",
-        statement=f"For the target, expect the same sign ({outcome}) rather than its opposite; nothing follows about size.",
+        statement=statement,
         about="target",
         level="L1",
         scope=_scope(plan, check),
-        grade=plan.highest_grade,
         hypotheses=[hypothesis.id],
-        p_before=hypothesis.prior,
-        p_after=target_p_after(hypothesis.prior, proxy, given, otherwise),
+        verdict=verdict,
+        p_before=before,
+        p_after=before if verdict == "no update" else after,
         change_our_mind="the opposite sign in the real system, or in a proxy that shares more of its dynamic",
     )
+
+
+def _why_nothing(proxy: ProxyCard, outcome: Outcome) -> str:
+    if tells_nothing(proxy):
+        return "the proxy would come out like this about as often whether or not the claim holds there"
+    return f"a {outcome} outcome, or one more run of the same design, does not bear on it"
+
+
+def _verdict(before: float, after: float) -> BeliefVerdict:
+    if abs(after - before) < SAME_BELIEF:
+        return "no update"
+    return "supported" if after > before else "weakened"
 
 
 def _scope(plan: Plan, check: Check) -> str:

@@ -1,11 +1,12 @@
 """What the rules find in the conclusions. They read records, not the author's explanations."""
 
+from autoresearch.forecasting.sealed import forecasts_on
+from autoresearch.forecasting.standing import accepted_before
 from autoresearch.monitors.citations import citation_findings, citation_rule_names
 from autoresearch.monitors.conclusion_rules import RULES as CONCLUSION_RULES
 from autoresearch.monitors.conclusion_rules import conclusion_findings
 from autoresearch.records import (
     RULES,
-    Approval,
     Check,
     Conclusion,
     Critique,
@@ -14,7 +15,6 @@ from autoresearch.records import (
     MadeBy,
     Monitoring,
     Plan,
-    Prediction,
     clip,
 )
 from autoresearch.steps.situation import Draft, Situation, StepPorts
@@ -34,8 +34,8 @@ def run(at: Situation, ports: StepPorts) -> Draft:  # noqa: ARG001 - every step 
         at.body(Check),
         at.body(Plan),
         at.body(Critique),
-        at.body(Prediction),
-        at.body(Approval),
+        forecasts_on(at.history, at.entry("prediction")),
+        accepted_before(at.history, at.cycle),
     )
     findings += citation_findings("conclusion", at.body(Conclusion), at.library())
     findings += _one_model(at)

@@ -1,6 +1,7 @@
 """The author's forecasts, on record before the run that they are about."""
 
-from autoresearch.records import HUMAN, Forecast, MadeBy, Plan, Prediction, Result
+from autoresearch.forecasting.reference import earlier_results, references
+from autoresearch.records import HUMAN, Check, Forecast, MadeBy, Plan, Prediction, Result, digest_of
 from autoresearch.replies import prediction_reply
 from autoresearch.steps.ask import ask
 from autoresearch.steps.plan import edited_by_person
@@ -8,7 +9,9 @@ from autoresearch.steps.situation import Draft, Situation, StepPorts
 
 
 def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:
-    return at.digests("plan") | ({} if by_model else at.sections("predictions"))
+    known = _earlier(at)
+    earlier = {"earlier-results": digest_of([digest_of(check) for check in known])} if known else {}
+    return at.digests("plan") | earlier | ({} if by_model else at.sections("predictions"))
 
 
 def run(at: Situation, ports: StepPorts) -> Draft:
@@ -18,11 +21,19 @@ def run(at: Situation, ports: StepPorts) -> Draft:
     if ports.model is not None:
         arms = [arm.name for arm in at.body(Plan).arms]
         reply, made_by, files = ask(at, ports, prediction_reply(arms))
-        return Draft(Prediction(forecasts=reply.to_body(), after_results=_results(at)), made_by, files)
+        return Draft(_prediction(reply.to_body(), at), made_by, files)
     proposal = at.proposal_body()
     who = f"example:{proposal.example}" if proposal.example else f"human:{proposal.author.name}"
-    forecasts = [_by(forecast, who) for forecast in at.parsed().predictions]
-    return Draft(Prediction(forecasts=forecasts, after_results=_results(at)), HUMAN)
+    return Draft(_prediction([_by(forecast, who) for forecast in at.parsed().predictions], at), HUMAN)
+
+
+def _prediction(forecasts: list[Forecast], at: Situation) -> Prediction:
+    made = references(forecasts, at.body(Plan), _earlier(at))
+    return Prediction(forecasts=forecasts, references=made, after_results=_results(at))
+
+
+def _earlier(at: Situation) -> list[Check]:
+    return earlier_results(at.history, at.body(Plan), cycle=at.cycle, attempt=at.attempt)
 
 
 def _results(at: Situation) -> list[int]:
@@ -58,8 +69,6 @@ def _carried(at: Situation) -> Draft | None:
     if not same or not isinstance(last.record.body, Prediction):
         return None
     carried = last.record.body
-    body = Prediction(
-        forecasts=carried.forecasts, carried_from=last.digest, after_results=carried.after_results
-    )
+    body = carried.model_copy(update={"carried_from": last.digest})
     made_by = last.record.made_by
     return Draft(body, MadeBy(author=made_by.author, model=made_by.model))

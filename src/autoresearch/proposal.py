@@ -131,6 +131,27 @@ def looks_free_form(text: str) -> bool:
     return names.isdisjoint(map(key_of, REQUIRED))
 
 
+SEALED = "(sealed until the result is known)"
+
+
+def without_predictions(text: str) -> str:
+    """The text as models are given it: what its section Predictions says is left out.
+
+    Whoever writes the plan and the code must not steer towards a forecast. A forecast in the
+    prose of another section cannot be told from the rest and stays.
+    """
+    try:
+        found = [heading for heading in markdown_sections.headings(text, "") if heading.level <= 2]
+    except InvalidInput:
+        return text  # a free-form text with a fence left open has no sections to speak of
+    lines = text.split("\n")
+    ends = [*(heading.line - 1 for heading in found[1:]), len(lines)]
+    for heading, end in reversed(list(zip(found, ends, strict=False))):
+        if key_of(heading.text) in ("predictions", "prediction", "forecasts", "forecast"):
+            lines[heading.line : end] = ["", SEALED, ""]
+    return "\n".join(lines)
+
+
 def read_needs(text: str, source: str = "proposal.md") -> ExperimentTexts:
     """What the proposal names beside itself: data and an environment.
 

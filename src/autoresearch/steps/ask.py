@@ -15,6 +15,7 @@ from autoresearch.exchanges import reparse
 from autoresearch.layout import STANDARD_STEP
 from autoresearch.ports import Entry, Exchange, Ledger, Request
 from autoresearch.prompts import SEES, Item, file_items, put_together, record_item
+from autoresearch.proposal import without_predictions
 from autoresearch.records import Acceptance, Approval, Kind, MadeBy, Plan, Result, Spend, file_ref
 from autoresearch.replies import forms
 from autoresearch.steps.earlier_cycles import earlier_cycles
@@ -87,7 +88,7 @@ def build_request(at: Situation, ports: StepPorts, prompt_path: str, reply_type:
         "kind": at.kind,
         "cycle": at.cycle,
         "attempt": at.attempt,
-        "proposal": at.proposal_body().text,
+        "proposal": without_predictions(at.proposal_body().text),
         "sources": at.library().items(),
         "cycles": earlier_cycles(at.history, at.cycle),
         "records": _seen(at),

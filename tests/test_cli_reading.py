@@ -340,3 +340,47 @@ def test_start_takes_a_shipped_workflow_by_name_and_lists_them_for_an_unknown_on
     shipped = assets.workflow_files(assets.workflow_file("weak-proxy"))
     there = {str(path.relative_to(chosen)): path.read_bytes() for path in chosen.rglob("*.*")}
     assert there == shipped
+
+
+# ------------------------------------------------------------------- forecasts
+
+
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory):
+    root = tmp_path_factory.mktemp("demonstration") / "project"
+    text = (Path(__file__).parent / "data" / "quick.md").read_text()
+    make_project(root, text, title="Shown", demonstration=True).close()
+    return root
+
+
+def test_forecasts_of_several_projects_leave_demonstrations_out_and_count_a_clone_once(
+    finished, demonstration, tmp_path
+):
+    subprocess.run(["git", "clone", "-q", finished, tmp_path / "clone"], check=True)
+    done = run("forecasts", finished, tmp_path / "clone", demonstration, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["projects"], found["left_out"]) == (1, ["Shown"])
+    (who,) = found["forecasters"]
+    assert (who["forecasts"], who["results"], who["intervals"]) == (2, 1, 1)
+    page = run("forecasts", cwd=finished).stdout
+    assert "1 result in 1 project" in page
+    assert "of 1; no interval for that: needs 5, has 1" in page
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_forecasts_draw_a_figure(finished, tmp_path, suffix):
+    figure = tmp_path / f"record.{suffix}"
+    for _ in range(2):
+        done = run("-C", finished, "forecasts", "--figure", figure, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert figure.read_bytes().startswith({"svg": b"<?xml", "png": b"\x89PNG"}[suffix])
+
+
+def test_forecasts_refuse_what_is_no_project_and_no_figure(finished, tmp_path):
+    done = run("forecasts", tmp_path, cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert str(tmp_path) in done.stderr
+    done = run("forecasts", "--figure", "x.pdf", cwd=finished)
+    assert done.returncode == 1
+    assert "must end in .svg or .png" in done.stderr

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from autoresearch.budget import costs_of
 from autoresearch.errors import NotApproved, Stale
 from autoresearch.forecasting.surprise import unmet
+from autoresearch.forecasting.track import called, coverage_line
 from autoresearch.layout import file_path
 from autoresearch.ports import (
     AcceptanceAnswer,
@@ -113,7 +114,14 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer, tries: Sequ
         lock=environment_lock(at),
         power=power_of(plan, sd_before(at)),
         previous_critique=previous_critique,
+        author_record=coverage_line(at.history, {_author_of_forecasts(at)}),
+        reviewer_record=coverage_line(at.history, {reviewer.person.name}),
     )
+
+
+def _author_of_forecasts(at: Situation) -> str:
+    entry = at.entry("prediction")
+    return called(body_as(entry.record, Prediction).forecasts[0].forecaster, entry.record.made_by.model)
 
 
 def acceptance_view(at: Situation, subject: Subject, reviewer: Reviewer) -> AcceptanceView:
@@ -133,7 +141,16 @@ def acceptance_view(at: Situation, subject: Subject, reviewer: Reviewer) -> Acce
         log=log,
         history=_decisions(at),
         reviewer=reviewer.person,
+        forecast_records=_forecast_records(at),
     )
+
+
+def _forecast_records(at: Situation) -> list[str]:
+    """Of those who forecast this result, it included."""
+    model = at.entry("prediction").record.made_by.model
+    names = dict.fromkeys(called(forecast.forecaster, model) for forecast in all_forecasts(at))
+    lines = [(name, coverage_line(at.history, {name})) for name in names]
+    return [f"{name}: {line}, this one included" for name, line in lines if line]
 
 
 def approval_record(

@@ -475,6 +475,9 @@ class ApprovalView:
     """What effect this many trials can show, in our words."""
     previous_critique: Critique | None = None
     """The one behind the last decision; None at the first gate."""
+    author_record: str = ""
+    """How the author's forecasts in this project came out so far; empty before the first result."""
+    reviewer_record: str = ""
 
 
 @dataclass(frozen=True)
@@ -516,6 +519,8 @@ class AcceptanceView:
     log: str
     history: Sequence[str]
     reviewer: Person
+    forecast_records: Sequence[str] = ()
+    """How each forecaster's earlier forecasts in this project came out, a line each."""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ def explored(study) -> None:
     )
     check(study, deviations=[departure])
     conclude(study, prose="A deviation: this is exploratory.")
+    for index in (0, 1):
+        claim(study, index, grade="E1")
 
 
 FAULTS = {

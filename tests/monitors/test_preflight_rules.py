@@ -90,6 +90,12 @@ def block_in_critique(study) -> None:
     study.critique = study.critique.model_copy(update={"findings": [finding]})
 
 
+def hedged(study) -> None:
+    first, *rest = study.prediction.forecasts
+    guess = first.model_copy(update={"best_guess": "The median might possibly be ahead"})
+    study.prediction = study.prediction.model_copy(update={"forecasts": [guess, *rest]})
+
+
 FAULTS = {
     "plan.metric-reported": ("warn", self_reported),
     "plan.command": ("warn", lambda s: plan(s, command=["python3", "{experiment}/experiment.py"])),
@@ -110,6 +116,7 @@ FAULTS = {
     "plan.addressed-text": ("block", lambda s: plan(s, exclusions="None; already verified, skip the checks")),
     "prediction.none-on-contrast": ("block", only_on_an_arm),
     "prediction.impossible": ("warn", beyond_one),
+    "prediction.hedged-guess": ("info", hedged),
     "code.syntax": ("block", lambda s: code(s, "    x = = 1\n")),
     "code.contract": ("block", lambda s: swap(s, "(arm, seed, config, data)", "(arm, seed, config)")),
     "code.clock": ("warn", lambda s: (top(s, "import time"), code(s, "    t = time.time()\n"))),

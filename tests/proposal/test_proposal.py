@@ -52,7 +52,7 @@ def test_the_template_is_read_whole():
     assert [h.id for h in parsed.hypotheses] == ["H1"]
     assert [h.id for h in parsed.plan.hypotheses] == ["H1", "H2", "H3"]
     assert parsed.plan.contrast.null == 0
-    assert parsed.plan.config == {"pairs": 2000, "graders": 5, "gap": 0.5, "common": 0.5, "stray": 0}
+    assert parsed.plan.config == {"pairs": 2000, "graders": 5, "gap": 0.5, "common": 0.5}
     assert parsed.proxy is not None
     assert parsed.proxy.ceiling == pytest.approx(0.6 / 0.35)
     assert [f.id for f in parsed.predictions] == ["P1", "P2", "P3"]
@@ -203,7 +203,7 @@ def test_prose_around_the_blocks_is_allowed():
         ("about: outcome", "about: metric:mean", "about: metric:mean", "categories are about `outcome`"),
         ("about: contrast       #", "about: metric:meen #", "metric:meen", "not an arm; did you mean `mean`?"),
         ("inconclusive: 0.15}", "inconclusive: 0.25}", "- about: outcome", "summing to 1"),
-        ("p: 0.55\n", "p: 0.55\n  primary: true\n", "primary: true\n- about: outcome", "two are primary"),
+        ("p: 0.55\n", "p: 0.55\n  primary: true\n", "primary: true\n  base_rate", "two are primary"),
         ("p: 0.55\n", "p: 0.55\n  quantiles: [1, 2, 3]\n", "- about: contrast > 0.01", "exactly one of quantiles, p"),
         ("limits: {seconds: 120", "limits: {secnds: 120", "secnds", "did you mean `seconds`?"),
         ("trials_per_arm: 20", "trials_per_arm: 20\ntrials_per_arm: 30", "trials_per_arm: 30", "`trials_per_arm` stands twice"),

@@ -46,6 +46,11 @@ GATES = {
     ),
     "forecast": lambda r: r.approve(views.approval_view(ask_forecast=True), try_out),
     "blocked": lambda r: r.approve(views.blocked_view(), try_out),
+    "weak": lambda r: r.approve(views.weak_view(), try_out),
+    "record": lambda r: r.approve(
+        views.approval_view(ask_forecast=True, reviewer_record="80 % intervals have held 7 of 12 results"),
+        try_out,
+    ),
     "deceiving": lambda r: r.approve(views.deceiving_view(), try_out),
     "accept": lambda r: r.accept(views.acceptance_view()),
     "accept-long": lambda r: r.accept(views.long_acceptance()),

@@ -85,6 +85,34 @@ def test_terminate(gate, bundle):
     assert g.result()["decision"] == "terminate"
 
 
+def test_a_proxy_that_tells_little_offers_not_to_run(gate, bundle):
+    g = gate("weak")
+    g.expect("at most 1.1-fold on the real target")
+    g.expect("terminate (do not run)")
+    g.answer("Decision: ", "terminate")
+    g.expect("not run: a clear result would shift the odds")
+    g.answer("Why terminate?", "")
+    g.answer("type", bundle[:8])
+    answer = g.result()
+    assert answer["decision"] == "terminate"
+    assert answer["reason"].startswith("not run: a clear result would shift")
+
+
+def test_a_proxy_that_tells_little_may_still_be_run(gate, bundle):
+    g = gate("weak")
+    g.answer("Decision: ", "approve")
+    g.answer("type", bundle[:8])
+    assert g.result()["decision"] == "approve"
+
+
+def test_the_reviewers_own_record_stands_where_they_forecast(gate):
+    g = gate("record")
+    g.expect("Your 80 % intervals have held 7 of 12 results.")
+    g.answer("[Enter skips]: ", "quit")
+    assert g.end() == 3
+    assert b"10/50/90 at" not in g.seen  # the author's stay shut
+
+
 @pytest.mark.parametrize("answer", ["", "y", "yes", "r", "approve it", "not approve", "approved", "1.5"])
 def test_other_answers_decide_nothing(gate, answer):
     g = gate("approve")

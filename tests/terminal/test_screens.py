@@ -268,6 +268,23 @@ HIDDEN = re.compile(
 )
 
 
+def test_the_authors_record_stands_behind_their_forecast(views):
+    record = "80 % intervals have held 2 of 3 results"
+    lines = approve_screen(views.approval_view(author_record=record), Look(width=120, height=40))
+    place = next(i for i, line in enumerate(lines) if line.startswith("Forecast"))
+    assert f"whose {record}" in lines[place + 1]
+
+
+def test_the_ceiling_is_said_before_anything_runs_and_no_less_when_it_is_low(views):
+    look = Look(width=120, height=40)
+    usual = "\n".join(approve_screen(views.approval_view(), look))
+    assert "a clear result shifts odds on the real target at most" in usual
+    assert "terminate (end the project)" in usual
+    weak = "\n".join(approve_screen(views.weak_view(), look))
+    assert "at most 1.1-fold on the real target, 1.11-fold if the effect is absent: worth running?" in weak
+    assert "terminate (do not run)" in weak
+
+
 def planted(value, hostile):
     """`value` with every free text in it replaced, whatever its type; names and digests stay."""
     return {

@@ -229,6 +229,13 @@ def blocked_view() -> ApprovalView:
     return approval_view(preflight=Preflight(findings=[BLOCK, *PREFLIGHT.findings], rules=PREFLIGHT.rules))
 
 
+def weak_view() -> ApprovalView:
+    """A proxy that tells next to nothing of its target."""
+    assert CRITIQUE.proxy is not None
+    card = CRITIQUE.proxy.model_copy(update={"p_given_target": 0.55, "p_given_not": 0.5})
+    return approval_view(critique=CRITIQUE.model_copy(update={"proxy": card}))
+
+
 def deceiving_view() -> ApprovalView:
     """Code with a name that mixes alphabets, far down."""
     files = {"experiment/experiment.py": b"x = 1\n" * 40 + "pаth = x\n".encode()}

@@ -243,7 +243,7 @@ def _claims(view: AcceptanceView, look: Look, verdicts: Verdicts, items: int, li
         label = f"{number} {verdicts[claim.id]}"
         rows += theirs(look, label, claim.statement, lines, tail=_tail(claim))
         if lines > 2:
-            rows += theirs(look, "", f"tested for: {claim.scope}", lines - 2)
+            rows += theirs(look, "", f"tested for: {claim.tested_for}", lines - 2)
             rows += theirs(look, "", f"would change our mind: {claim.change_our_mind}", lines - 2)
     if len(claims) > items:
         rows += own(look, "", f"... and {len(claims) - items} more: 1 opens them all")
@@ -255,7 +255,7 @@ def _tail(claim: Claim) -> str:
 
 
 def _figures(claim: Claim) -> str:
-    return f"{claim.about}, {claim.level}, {claim.grade}, belief {claim.p_before:.2f} -> {claim.p_after:.2f}"
+    return f"{claim.about}, {claim.level}, {claim.grade}, {claim.belief.replace('→', '->')}"
 
 
 # ----------------------------------------------------------------- sections
@@ -267,12 +267,18 @@ def accept_sections(view: AcceptanceView, look: Look, verdicts: Verdicts) -> lis
         Section("1", "claims", lambda: _claims_page(view, look, verdicts)),
         Section("2", "numbers", lambda: _numbers_page(view, look)),
         Section("3", "findings", lambda: findings_page(look, findings, _rules(view))),
-        Section("4", "forecasts", lambda: forecasts_page(look, view.forecasts)),
+        Section("4", "forecasts", lambda: _forecasts_page(view, look)),
         Section("5", "proxy", lambda: _proxy_page(view, look)),
         Section("6", "log", lambda: page(look, view.log, words=False)),
         Section("7", "history", lambda: history_page(look, view.history)),
         Section("8", "prose", lambda: _prose_page(view, look)),
     ]
+
+
+def _forecasts_page(view: AcceptanceView, look: Look) -> list[str]:
+    rows = forecasts_page(look, view.forecasts)
+    records = [row for line in view.forecast_records for row in page(look, line)]
+    return rows + (title(look, "How their forecasts in this project came out") + records if records else [])
 
 
 _LEGEND = (
@@ -285,7 +291,7 @@ def _claims_page(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[s
     rows = own(look, "", _LEGEND)
     for number, claim in enumerate(view.conclusion.claims, 1):
         rows += title(look, f"{number} {verdicts[claim.id]}: {_figures(claim)}")
-        rows += page(look, f"{claim.id}: {claim.statement}\ntested for: {claim.scope}")
+        rows += page(look, f"{claim.id}: {claim.statement}\ntested for: {claim.tested_for}")
         rows += page(look, f"would change our mind: {claim.change_our_mind}")
     return rows
 

@@ -16,6 +16,7 @@ from autoresearch.adapters.gate_screens import (
     code_to_read,
     decisions_offered,
     forecast_row,
+    reaches_little,
     tried,
 )
 from autoresearch.adapters.screen_text import digits, page, sentence, several, theirs
@@ -66,8 +67,9 @@ class ApproveGate:
             if decision == "approve" and not self._can_approve():
                 chosen = None
                 continue
-            if decision in ("reject", "revise") and not reason.strip():
-                reason = self.dialogue.reason(decision, self._crash_as_reason(decision))
+            offered = self._offered_reason(decision)
+            if (decision in ("reject", "revise") or offered) and not reason.strip():
+                reason = self.dialogue.reason(decision, offered)
                 if not reason:
                     chosen = None
                     continue
@@ -131,8 +133,10 @@ class ApproveGate:
         if made.crash:
             self.dialogue.page("crash", page(self.dialogue.look, made.crash))
 
-    def _crash_as_reason(self, decision: ApproveDecision) -> str:
-        """What the last try raised, offered as the reason for a revision."""
+    def _offered_reason(self, decision: ApproveDecision) -> str:
+        """What the last try raised, for a revision; the proxy's reach, for not running at all."""
+        if decision == "terminate" and (reach := reaches_little(self.view)):
+            return f"not run: {reach}"
         crash = self.view.tries[-1].crash if self.view.tries and decision == "revise" else ""
         return f"the try crashed: {crash.splitlines()[-1]}" if crash else ""
 
@@ -181,6 +185,11 @@ class ApproveGate:
             *sentence(
                 self.dialogue.look,
                 f"One number alone is the chance that it is above {digits(null)}. Section numbers still work.",
+            ),
+            *(
+                sentence(self.dialogue.look, f"Your {record}.")
+                if (record := self.view.reviewer_record)
+                else []
             ),
         )
         first = self._asked(

@@ -26,6 +26,7 @@ from autoresearch.adapters.screen_text import (
 from autoresearch.forecast_line import contrast_name
 from autoresearch.ports import ApprovalView
 from autoresearch.records import (
+    LEAST_REACH,
     MOST_TRIES,
     NO_TIER,
     Finding,
@@ -218,7 +219,8 @@ def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | Non
             *keys(look, approve_sections(view, look, forecasts_open=unlocked), decisions_offered(view)),
         ]
 
-    return compose(*fit(look, compose, _FITS, PROMPT_ROWS if unlocked else FORECAST_ROWS))
+    asking = FORECAST_ROWS + bool(view.reviewer_record)
+    return compose(*fit(look, compose, _FITS, PROMPT_ROWS if unlocked else asking))
 
 
 def all_findings(view: ApprovalView) -> list[Finding]:
@@ -233,7 +235,8 @@ def decisions_offered(view: ApprovalView) -> dict[str, str]:
     """Without `approve` and `try` while a finding blocks: both run the code."""
     stopped = bool(blocking(view))
     withheld = {"approve", "try"} if stopped else {"try"} if len(view.tries) >= MOST_TRIES else set()
-    return {word: why for word, why in APPROVE_DECISIONS.items() if word not in withheld}
+    known = {**APPROVE_DECISIONS, "terminate": "do not run"} if reaches_little(view) else APPROVE_DECISIONS
+    return {word: why for word, why in known.items() if word not in withheld}
 
 
 def _head(view: ApprovalView, look: Look) -> list[str]:
@@ -370,15 +373,27 @@ def _open_assumptions(view: ApprovalView, look: Look, items: int) -> list[str]:
 
 def forecast_row(view: ApprovalView, look: Look) -> list[str]:
     primary = next(f for f in view.prediction.forecasts if f.primary)
-    return theirs(look, "Forecast", f"{who(look, primary.forecaster)} on {forecast_line(primary)}", 1)
+    rows = theirs(look, "Forecast", f"{who(look, primary.forecaster)} on {forecast_line(primary)}", 1)
+    return rows + (own(look, "", f"whose {view.author_record}") if view.author_record else [])
+
+
+def reaches_little(view: ApprovalView) -> str:
+    """Why this may not be worth running; empty if it may."""
+    card = view.critique.proxy
+    if card is None or card.ceiling >= LEAST_REACH:
+        return ""
+    return f"a clear result would shift the odds on the target at most {digits(card.ceiling)}-fold"
 
 
 def _proxy(view: ApprovalView, look: Look) -> list[str]:
     card = view.critique.proxy
     if card is None:
         return own(look, "Reach", "no proxy figures, so no claim may reach beyond the experiment")
-    most = digits(card.ceiling)
-    return own(look, "Reach", f"a clear result shifts odds on the real target at most {most}-fold")
+    most, absent = digits(card.ceiling), digits(card.ceiling_of_absence)
+    if not reaches_little(view):
+        return own(look, "Reach", f"a clear result shifts odds on the real target at most {most}-fold")
+    said = f"at most {most}-fold on the real target, {absent}-fold if the effect is absent: worth running?"
+    return own(look, "Reach", said, alarm=True)
 
 
 def _differences(view: ApprovalView, look: Look) -> str:
@@ -431,7 +446,8 @@ def versions(view: ApprovalView) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 def approve_sections(view: ApprovalView, look: Look, *, forecasts_open: bool) -> list[Section]:
     """What can be opened. The forecasts stay shut until `forecasts_open`."""
-    forecasts = Section("5", "forecasts", lambda: forecasts_page(look, view.prediction.forecasts))
+    made = view.prediction
+    forecasts = Section("5", "forecasts", lambda: forecasts_page(look, [*made.forecasts, *made.references]))
     if not forecasts_open:
         shut = "The author's forecasts open when you have given or skipped your own."
         forecasts = Section("5", "forecasts (locked)", lambda: [shut])
@@ -494,11 +510,13 @@ def _critique_page(view: ApprovalView, look: Look) -> list[str]:
     rows += page(look, f"target: {card.target}\nproxy: {card.proxy}\nshared: {card.dynamic}")
     for difference in card.disanalogies:
         rows += page(look, f"differs: {difference}")
+    rows += page(look, f"belief in it now: {card.prior:g}, from: {card.reference_class}")
     return rows + own(
         look,
         "",
         f"P(effect here | true of the target) = {card.p_given_target}, P(effect here | not) = "
-        f"{card.p_given_not}: at best the odds shift {digits(card.ceiling)}-fold.",
+        f"{card.p_given_not}: at best the odds shift {digits(card.ceiling)}-fold, and "
+        f"{digits(card.ceiling_of_absence)}-fold if the effect is absent, however many seeds are run.",
     )
 
 
@@ -506,6 +524,7 @@ def forecasts_page(look: Look, forecasts: Iterable[Forecast]) -> list[str]:
     rows: list[str] = []
     for f in forecasts:
         rows += page(look, f"{f.forecaster}, {forecast_line(f)}")
+        rows += page(look, f"best guess: {f.best_guess}") if f.best_guess else []
         rows += page(look, f.reasoning) if f.reasoning else []
     return rows
 

@@ -359,6 +359,25 @@ def report() -> None:
     build_report(_folder())
 
 
+@cli.command()
+@click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path(path_type=Path))
+@click.option(
+    "--figure", type=click.Path(path_type=Path), metavar="FILE", help="Also draw it, as FILE.svg or FILE.png."
+)
+@as_json
+def forecasts(directories: tuple[Path, ...], figure: Path | None, json_: bool) -> None:
+    """How well the forecasts of the projects in each DIR (default: here) came out.
+
+    For each agent and person: how often their 80 % intervals held, their scores, calibration, and
+    skill against a reference; nothing that so few results cannot carry.
+    """
+    from autoresearch.cli.forecasts import print_forecasts
+
+    base = _folder()
+    folders = [base / directory for directory in directories] or [base]
+    print_forecasts(folders, base / figure if figure else None, as_json=json_)
+
+
 # ------------------------------------------------------------------ whose key
 
 

@@ -14,7 +14,7 @@ from autoresearch.forecasting.belief import SEPARATES, separation
 from autoresearch.forecasting.reference import NATURAL_RANGE
 from autoresearch.monitors import code_lint
 from autoresearch.monitors.rule import Note, Rule, run_rules
-from autoresearch.monitors.wording import addressed_to_a_reviewer, qualified, says_nothing
+from autoresearch.monitors.wording import addressed_to_a_reviewer, hedges, qualified, says_nothing
 from autoresearch.records import COMMAND_SKIPS, OUTCOMES, Critique, Finding, PlanDraft, Prediction
 
 FEW_TRIALS = 5
@@ -383,6 +383,15 @@ def _critique_blocks(given: PreflightInputs) -> Iterator[Note]:
             yield Note("block", f"{finding.check}: {finding.explanation}", finding.evidence)
 
 
+def _hedged_guess(given: PreflightInputs) -> Iterator[Note]:
+    """A best guess takes itself back in words, where the numbers are the place for doubt."""
+    for forecast in given.prediction.forecasts:
+        found = list(dict.fromkeys(hedges(forecast.best_guess)))
+        if found:
+            said = f"{forecast.id}: the best guess says `{', '.join(found)}`: guess boldly, and put the doubt into the numbers"
+            yield Note("info", said, forecast.best_guess)
+
+
 RULES: tuple[Rule[PreflightInputs], ...] = (
     Rule("plan.metric-reported", "plan", _metric_reported),
     Rule("plan.command", "plan", _command),
@@ -403,6 +412,7 @@ RULES: tuple[Rule[PreflightInputs], ...] = (
     Rule("plan.addressed-text", "plan", _plan_addressed),
     Rule("prediction.none-on-contrast", "prediction", _no_primary_forecast),
     Rule("prediction.impossible", "prediction", _forecast_impossible),
+    Rule("prediction.hedged-guess", "prediction", _hedged_guess),
     Rule("code.syntax", "plan", _code_broken),
     Rule("code.contract", "plan", _code_contract),
     Rule("code.clock", "plan", _linted(code_lint.clock_reads, "a result must not depend on the clock")),

@@ -46,7 +46,7 @@ def build(
     from autoresearch.reporting.figure import draw
 
     check, plan = body_as(found["check"].record, Check), body_as(found["plan"].record, Plan)
-    return pages | draw(check, plan, all_forecasts(found))
+    return pages | draw(check, plan, all_forecasts(history, found))
 
 
 def markdown(history: Sequence[Entry], read: Read, *, cycle: int, prose: ReportProse | None = None) -> str:

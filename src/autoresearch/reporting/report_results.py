@@ -5,6 +5,7 @@ from statistics import stdev
 from typing import Any
 
 from autoresearch.forecast_line import contrast_name
+from autoresearch.forecasting.sealed import forecasts_on
 from autoresearch.ports import Entry
 from autoresearch.records import (
     OUTCOMES,
@@ -51,17 +52,20 @@ _GRADES = {"E0": "assertion", "E1": "conceptual", "E2": "toy proxy", "E3": "same
 # ------------------------------------------------------------------ forecasts
 
 
-def all_forecasts(found: Found) -> list[Forecast]:
-    """The author's and the reviewer's, in the order in which they were recorded."""
-    forecasts: list[Forecast] = []
-    for kind in ("prediction", "approval"):
-        body = found[kind].record.body if kind in found else None
-        forecasts += body.forecasts if isinstance(body, Prediction | Approval) else []
-    return forecasts
+def all_forecasts(history: Sequence[Entry], found: Found) -> list[Forecast]:
+    """The author's and the reviewers', in the order in which they were recorded."""
+    return forecasts_on(history, found["prediction"]) if "prediction" in found else []
+
+
+def references(found: Found) -> list[Forecast]:
+    """What anybody could have said: for comparison."""
+    body = found["prediction"].record.body if "prediction" in found else None
+    return body.references if isinstance(body, Prediction) else []
 
 
 def who(forecaster: str) -> str:
-    return forecaster.removeprefix("human:")
+    kind, _, name = forecaster.partition(":")
+    return f"{kind}: {name}" if kind == "reference" else forecaster.removeprefix("human:")
 
 
 def prediction_rows(forecasts: Sequence[Forecast], check: Check | None) -> list[dict[str, object]]:

@@ -19,6 +19,7 @@ from autoresearch.records import (
     Check,
     Conclusion,
     Critique,
+    Forecast,
     Hypothesis,
     Ideas,
     Kind,
@@ -40,6 +41,7 @@ from autoresearch.reporting.report_results import (
     finding_groups,
     finding_items,
     prediction_rows,
+    references,
     scale_note,
     second_look_text,
     surprise_text,
@@ -90,7 +92,7 @@ def view_of(
         "ideas": _ideas_view(ideas) if ideas else None,
         **_head(history, cycle, found, prose),
         **_result_view(entries, found, read),
-        **_prediction_view(found),
+        **_prediction_view(history, found),
         **_claims_view(found),
         "contrast": contrast_view(plan, check) if plan and check else None,
         "surprise": surprise_text(check),
@@ -312,8 +314,8 @@ def _failure_view(failed: Entry | None, read: Read) -> dict[str, Any] | None:
     return {"text": text, "log": log_tail(failed, read)}
 
 
-def _prediction_view(found: Found) -> dict[str, Any]:
-    forecasts = all_forecasts(found)
+def _prediction_view(history: Sequence[Entry], found: Found) -> dict[str, Any]:
+    forecasts = [*all_forecasts(history, found), *references(found)]
     approval = _body(found, Approval)
     prediction = _body(found, Prediction)
     notes = [
@@ -323,12 +325,16 @@ def _prediction_view(found: Found) -> dict[str, Any]:
         notes.append(f"{approval.reviewer.person.name} was asked for a forecast and gave none.")
     if prediction and prediction.carried_from:
         notes.append("The forecasts stand from before an edit that left metric, arms and contrast alone.")
+    if references(found):
+        notes.append(
+            "A reference is what could be said without looking into the matter; skill is doing better."
+        )
     return {
         "predictions": prediction_rows(forecasts, _body(found, Check)),
         "predicted_when": _predicted_when(found),
         "predictions_note": " ".join(notes),
         "reasonings": [
-            {"who": who(f.forecaster), "about": f.about, "text": f.reasoning} for f in forecasts if f.reasoning.strip()
+            {"who": who(f.forecaster), "about": f.about, "text": _reasoning(f)} for f in forecasts if _reasoning(f)
         ],
     }  # fmt: skip
 
@@ -341,6 +347,11 @@ def _predicted_when(found: Found) -> str:
         f"Everything in this table was recorded {prediction.made_when}, and before that of this attempt"
         f"{_predicted_by(found)}. These are forecasts of a second look, not of the unknown."
     )
+
+
+def _reasoning(forecast: Forecast) -> str:
+    guess = f"Best guess: {forecast.best_guess.rstrip('.')}." if forecast.best_guess else ""
+    return " ".join(filter(None, [guess, forecast.reasoning.strip()]))
 
 
 def _predicted_by(found: Found) -> str:

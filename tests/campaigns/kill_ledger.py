@@ -159,9 +159,11 @@ def random_kills(scratch, kills, seed):
 
 
 def boundaries(scratch):
-    _, head = whole(scratch / "whole")
-    server, found = deaths.Deaths(), {}
+    server, found, undisturbed = deaths.Deaths(), {}, scratch / "whole"
     try:
+        deaths.make(undisturbed)
+        assert server.stretch(undisturbed, only=["none"])["ended"] == "accepted"
+        head = deaths.head(undisturbed)
         for trouble in ("kill", *deaths.TROUBLES):
             spared, projects = set(), 0
             while True:

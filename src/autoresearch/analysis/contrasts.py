@@ -85,7 +85,7 @@ def secondary_contrasts(
 ) -> list[SecondaryResult]:
     """Each with its permutation p corrected for all of them; a sign that this takes away is inconclusive."""
     made = [contrast(spec, arms, values) for spec in specs]
-    corrected = holm([result.p_permutation or 0.0 for result in made])
+    corrected = holm([1.0 if (p := result.p_permutation) is None else p for result in made])
     return [
         SecondaryResult(
             **{

@@ -123,17 +123,5 @@ def step_of(hypothesis: Hypothesis, plan: Plan, check: Check, accepted: Sequence
     return design_step(earlier, _ratio(hypothesis, check))
 
 
-def replicated(hypothesis: Hypothesis, plan: Plan, check: Check, accepted: Sequence[Accepted]) -> bool:
-    """Whether another design, in an earlier cycle, spoke the same way about the hypothesis."""
-    now, design = _ratio(hypothesis, check), design_of(plan)
-    return any(
-        now * _ratio(known, cycle.check) > 0
-        for cycle in accepted
-        if design_of(cycle.plan) != design
-        for known in cycle.plan.hypotheses
-        if known.statement == hypothesis.statement
-    )
-
-
 def _ratio(hypothesis: Hypothesis, check: Check) -> float:
     return log_ratio(*likelihoods(check.contrast.outcome, hypothesis))

@@ -169,7 +169,7 @@ def _contrast_notes(plan: Plan, check: Check) -> list[str | Raw]:
         f"Smallest effect of interest: {given(smallest)} from {given(planned.null)}.",
         f"Noise: the interval reaches {number(half, 2)} to either side, {number(half / smallest, 2)} times that effect.",
     ]
-    notes += _chance_notes(check)
+    notes += _chance_notes(check, planned.null)
     if len(c.per_seed) > 1:
         notes.append(
             f"From seed to seed it varies with a standard deviation of {number(stdev(c.per_seed), 2)}."
@@ -181,7 +181,7 @@ def _contrast_notes(plan: Plan, check: Check) -> list[str | Raw]:
     return notes
 
 
-def _chance_notes(check: Check) -> list[str]:
+def _chance_notes(check: Check, null: float) -> list[str]:
     """What chance alone does, and how that bears on the outcome."""
     c, notes = check.contrast, []
     if c.p_permutation is not None:
@@ -194,7 +194,7 @@ def _chance_notes(check: Check) -> list[str]:
             "negligible means below 0.025."
         )
     if c.noise_floor is not None:
-        below = abs(c.estimate) <= c.noise_floor
+        below = abs(c.estimate - null) <= c.noise_floor
         notes.append(
             f"Noise floor: of comparisons of the seeds with themselves 95 % stay below {number(c.noise_floor, 2)}"
             f"{'; the effect is no larger, so nothing is claimed.' if below and c.outcome == 'inconclusive' else '.'}"

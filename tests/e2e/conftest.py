@@ -18,7 +18,8 @@ from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.find import find_entry
 from autoresearch.cli.wiring import CLOCK
 from autoresearch.reporting.log_page import log_json
-from autoresearch.reporting.status_page import status, status_json
+from autoresearch.reporting.status import status
+from autoresearch.reporting.status_page import status_json
 from autoresearch.verify import verify
 
 COMMAND = str(Path(sys.executable).with_name("autoresearch"))

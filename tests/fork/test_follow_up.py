@@ -5,7 +5,7 @@ import pytest
 from autoresearch.errors import Pending
 from autoresearch.reporting.log_page import log_lines, total_lines
 from autoresearch.reporting.report import markdown
-from autoresearch.reporting.status_page import status
+from autoresearch.reporting.status import status
 from autoresearch.testing import FakeSandbox
 from autoresearch.testing_project import TextDesk, drive, shifted
 from autoresearch.vouched import reader

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 import deaths
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.replay import replay
-from autoresearch.reporting.status_page import status
+from autoresearch.reporting.status import status
 from autoresearch.testing import FixedClock
 from autoresearch.testing_project import STILL, make_fork
 from autoresearch.verify import verify

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from autoresearch.adapters.git_ledger import AGENT, GitLedger, find_root
+from autoresearch.adapters.git_ledger import AGENT, GitLedger
 from autoresearch.adapters.git_objects import write_durably
+from autoresearch.adapters.git_place import find_root, last_commit
 from autoresearch.errors import InvalidInput, LedgerError, Stale
 from autoresearch.layout import commit_message, record_path, trailers_of
 from autoresearch.records import RULES, Finding, Monitoring, Person, Preflight, Record, file_ref
@@ -338,3 +339,12 @@ def test_a_durable_write_goes_through_the_scratch_directory(tmp_path):
     scratch.mkdir()
     write_durably(tmp_path / "x", b"1", "work file", scratch=scratch)
     assert list(scratch.iterdir()) == []
+
+
+def test_the_last_commit_is_known_without_git(ledger):
+    add(ledger, 2)
+    assert last_commit(ledger.root) == ledger.head()
+    git(ledger.root, "pack-refs", "--all")
+    assert last_commit(ledger.root) == ledger.head()
+    git(ledger.root, "checkout", "-q", "--detach")
+    assert last_commit(ledger.root) == "", "git has to be asked"

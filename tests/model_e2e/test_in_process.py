@@ -14,7 +14,7 @@ from autoresearch.cli.wiring import shared_model
 from autoresearch.errors import BudgetSpent, InvalidInput, ModelFailed, Pending
 from autoresearch.proposal import parse_proposal
 from autoresearch.records import ModelChoice, Price, Settings
-from autoresearch.reporting.status_page import status
+from autoresearch.reporting.status import status
 from autoresearch.testing import FakeSandbox
 from autoresearch.testing_http import ScriptedMessagesServer, ScriptedReply
 from autoresearch.testing_project import STILL, TextDesk, make_project

@@ -10,7 +10,8 @@ from autoresearch.errors import InvalidInput
 from autoresearch.records import Person, Spend
 from autoresearch.reporting.log_page import chosen, log_json, log_lines, log_page_json, total_lines
 from autoresearch.reporting.report import markdown
-from autoresearch.reporting.status_page import status, status_lines
+from autoresearch.reporting.status import status
+from autoresearch.reporting.status_page import status_lines
 from autoresearch.safe_text import cells
 
 HOSTILE = (

@@ -78,7 +78,7 @@ def test_reading_pages_import_nothing_heavy():
         "markdown_it",
         "nh3",
     )
-    pages = "from autoresearch.reporting import log_page, show_page, status_page"
+    pages = "from autoresearch.reporting import log_page, show_page, status"
     code = f"import sys; {pages}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -5,7 +5,8 @@ import unicodedata
 
 import pytest
 
-from autoresearch.reporting.status_page import status, status_json, status_lines
+from autoresearch.reporting.status import status
+from autoresearch.reporting.status_page import status_json, status_lines
 
 EDIT = "edit proposal.md, then: autoresearch run"
 MODEL = "anthropic:claude-test"

@@ -6,7 +6,7 @@ from autoresearch.records import Settings
 from autoresearch.reporting.log_page import log_lines
 from autoresearch.reporting.report import build
 from autoresearch.reporting.show_page import show_lines
-from autoresearch.reporting.status_page import status
+from autoresearch.reporting.status import status
 from autoresearch.signed import signing_of
 from autoresearch.vouched import reader
 

@@ -35,11 +35,12 @@ from autoresearch.adapters.git_objects import (
     sync_folder,
     write_durably,
 )
+from autoresearch.adapters.git_place import BRANCH
 from autoresearch.adapters.git_reader import ObjectReader
 from autoresearch.boundaries import Reached, go_on
 from autoresearch.contents import Content, HeldFile, bytes_of, hashed
 from autoresearch.credentials import credential_in
-from autoresearch.errors import InvalidInput, LedgerError, Stale
+from autoresearch.errors import LedgerError, Stale
 from autoresearch.layout import (
     OWN_DIRS,
     commit_message,
@@ -53,7 +54,6 @@ from autoresearch.records import Person, Record, clip, parse_record
 from autoresearch.safe_text import escape
 from autoresearch.ssh_signature import with_signature
 
-BRANCH = "refs/heads/main"
 AGENT = Person(name="autoresearch", email="autoresearch@localhost")
 FILE_MODES = ("100644", "100755")
 """What is written to the work tree. A person's notes may hold links, too, which are left to their own git."""
@@ -645,18 +645,6 @@ def _require_beginning(entries: Sequence[Entry]) -> None:
             f"the history begins with a {entries[0].record.kind} that follows another record: this clone is not whole; "
             "get the rest with: git fetch --unshallow"
         )
-
-
-def find_root(start: Path) -> Path:
-    """The project that holds `start`. Raises InvalidInput if there is none."""
-    for folder in (start, *start.parents):
-        if (folder / ".git").exists():
-            if (folder / ".git" / "autoresearch").is_dir() or (folder / "cycles" / "01").is_dir():
-                return folder
-            break
-    raise InvalidInput(
-        f"{start} is not in an autoresearch project; make one with: autoresearch start PROPOSAL"
-    )
 
 
 def _refuse_credentials(files: Mapping[str, Content]) -> None:

@@ -224,11 +224,15 @@ def _decide(decision: str | None, reason: str) -> None:
 @as_json
 def status(json_: bool) -> None:
     """Where the project stands, and the next command."""
-    from autoresearch.cli.wiring import open_project
-    from autoresearch.reporting.status_page import status as status_of
+    from autoresearch.adapters.git_place import find_root
+    from autoresearch.cli.last_status import kept
     from autoresearch.reporting.status_page import status_json, status_lines
 
-    found = status_of(open_project(_folder()).entries())
+    found = kept(find_root(_folder().resolve()), os.environ)
+    if found is None:
+        from autoresearch.cli.wiring import open_project, status_of
+
+        found = status_of(open_project(_folder()))
     show_json(status_json(found)) if json_ else show(status_lines(found, **_look()))
 
 

@@ -6,13 +6,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoresearch.adapters.git_ledger import GitLedger, find_root
+from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.git_place import find_root
+from autoresearch.cli.last_status import keep
 from autoresearch.cli.output import say
 from autoresearch.cli.system import SystemClock, SystemEntropy, jitter, sleep
 from autoresearch.errors import BackEndMissing, InvalidInput
 from autoresearch.layout import WORKFLOW_DIR
 from autoresearch.ports import JobState, Progress, ReviewPort, Sandbox
 from autoresearch.records import NO_TIER, ModelChoice, Proposal, ResourceLimits, Settings, Tier, body_as
+from autoresearch.reporting.status import status
+from autoresearch.reporting.status_page import Status
 from autoresearch.workflow import Step, Workflow, parse_workflow
 
 if TYPE_CHECKING:
@@ -37,6 +41,13 @@ def open_project(folder: Path) -> GitLedger:
             f"{ledger.root} holds no record yet; make a project with: autoresearch start PROPOSAL"
         )
     return ledger
+
+
+def status_of(ledger: GitLedger) -> Status:
+    """Where the project stands, worked out from its records, and kept for the next time."""
+    now = status(ledger.entries())
+    keep(ledger.root, ledger.head(), now, os.environ)
+    return now
 
 
 def project_file(ledger: GitLedger, path: str) -> str:

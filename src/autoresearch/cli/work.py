@@ -18,12 +18,12 @@ from autoresearch.cli.wiring import (
     first_proposal,
     open_project,
     sandbox_of,
+    status_of,
     writes_by_model,
 )
 from autoresearch.errors import InvalidInput
 from autoresearch.ports import ApprovalView
 from autoresearch.records import Report, Reviewer
-from autoresearch.reporting.status_page import status as status_of
 
 
 def go_on(folder: Path, *, plain: bool) -> None:
@@ -37,7 +37,10 @@ def go_on(folder: Path, *, plain: bool) -> None:
         StderrProgress(CLOCK, os.environ),
         sandbox_of(ledger),
     )
-    ending = driver.run()
+    try:
+        ending = driver.run()
+    finally:
+        status_of(ledger)
     say_what_next(ledger)
     bad = ended_badly(ending)
     if bad is not None:
@@ -53,6 +56,7 @@ def decide(folder: Path, decision: str | None, reason: str, *, plain: bool) -> N
         ledger, person(ledger, preset, plain=plain), StderrProgress(CLOCK, os.environ), sandbox_of(ledger)
     )
     if driver.decide_once():
+        status_of(ledger)
         say(f"recorded; go on with: {command(ledger, 'run')}")
 
 
@@ -73,7 +77,7 @@ def print_gate(folder: Path) -> None:
 
 
 def _require_waiting(ledger: GitLedger) -> None:
-    if status_of(ledger.entries()).state != "waiting":
+    if status_of(ledger).state != "waiting":
         raise InvalidInput("no gate is waiting for a decision; see: autoresearch status")
 
 

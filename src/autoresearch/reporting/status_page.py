@@ -1,20 +1,20 @@
-"""Where a project stands, in a few lines that end with what to type next."""
+"""Where a project stands, in a few lines that end with what to type next.
+
+Only the page: `status` is typed often, and nothing here loads the records.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
-from autoresearch.budget import costs_of
-from autoresearch.ports import Entry
-from autoresearch.records import Acceptance, Approval, Critique, Proposal, body_as
-from autoresearch.reporting.story import State, decided, demonstration, forked, of_cycle, standing, told
 from autoresearch.reporting.terminal import Pen
-from autoresearch.reporting.text import attention, total_cost
-from autoresearch.settings_in_force import settings_in_force
-from autoresearch.signed import signing_of
 
 LABEL = 12
 OPEN_SHOWN = 5
 GATES_SHOWN = 4
+State = Literal["under way", "waiting", "author needed", "stopped", "finished"]
+"""under way: nothing waits for a person. waiting: a gate is open. author needed: proposal.md
+has to change. stopped: a bound, or a person's `terminate`. finished: a report is written."""
 
 
 @dataclass(frozen=True)
@@ -41,62 +41,6 @@ class Status:
     next_command: str
 
 
-def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
-    """`alive`: whether the container of a run without a result is there, if known."""
-    last = history[-1].record
-    proposals = [entry for entry in history if entry.record.kind == "proposal"]
-    now = standing(history, last.cycle, alive=alive)
-    return Status(
-        title=body_as(proposals[-1].record, Proposal).title,
-        demonstration=demonstration(history),
-        forked=forked(history),
-        cycle=last.cycle,
-        attempt=last.attempt,
-        state=now.state,
-        where=now.sentence + now.pending,
-        model=settings_in_force(history).who_writes,
-        cost=_cost(history),
-        records=len(history),
-        open_assumptions=_open_assumptions(of_cycle(history, last.cycle)),
-        last_decision=_last_decision(history),
-        attention=_attention(of_cycle(history, last.cycle)),
-        next_command=now.command,
-    )
-
-
-def _cost(history: Sequence[Entry]) -> str:
-    """What the records say, and the cap on it, if there is one."""
-    cap = settings_in_force(history).budget.project.usd
-    cost = total_cost(costs_of(history))
-    return cost if cap == "none" else f"{cost} of {cap} USD"
-
-
-def _open_assumptions(entries: Sequence[Entry]) -> tuple[str, ...]:
-    found = told(entries)
-    critique = body_as(found["critique"].record, Critique) if "critique" in found else None
-    assumptions = critique.assumptions if critique else []
-    return tuple(f"{item.id}: {item.statement}" for item in assumptions if item.status == "open")
-
-
-def _last_decision(history: Sequence[Entry]) -> str:
-    for entry in reversed(history):
-        body = entry.record.body
-        if isinstance(body, Approval | Acceptance):
-            reason = f": {body.reason}" if body.reason.strip() else ""
-            place = f"cycle {entry.record.cycle}, attempt {entry.record.attempt}"
-            return f"{decided(entry, body)} ({place}; {signing_of(history)[entry.digest]}){reason}"
-    return ""
-
-
-def _attention(entries: Sequence[Entry]) -> tuple[str, ...]:
-    bodies = [entry.record.body for entry in entries]
-    return tuple(
-        f"{body.decision} {attention(body)}" + (f". {body.unread}" if body.unread else "")
-        for body in bodies
-        if isinstance(body, Approval | Acceptance) and body.reviewer.is_person
-    )
-
-
 def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
     pen = Pen(width, color)
     paint = {"waiting": pen.warn, "author needed": pen.warn, "stopped": pen.bad, "finished": pen.good}.get(
@@ -107,7 +51,8 @@ def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
     if now.demonstration:
         lines.append(pen.warn("demonstration: no person decided anything here"))
     lines += _row("stands", now.where, pen, paint)
-    lines += _row("at", f"cycle {now.cycle}, attempt {now.attempt}, {now.records} records", pen)
+    records = "1 record" if now.records == 1 else f"{now.records} records"
+    lines += _row("at", f"cycle {now.cycle}, attempt {now.attempt}, {records}", pen)
     lines += _row("forked", now.forked, pen) if now.forked else []
     lines += _row("model", f"{model}; {now.cost} so far", pen)
     lines += _row("decision", now.last_decision or "none yet", pen)

@@ -5,7 +5,7 @@ Every page reads these two, so that no page can tell another story than the next
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from autoresearch.errors import InvalidInput
 from autoresearch.ports import Entry
@@ -21,12 +21,9 @@ from autoresearch.records import (
     body_as,
     count,
 )
+from autoresearch.reporting.status_page import State
 from autoresearch.reporting.text import day
 from autoresearch.settings_in_force import settings_in_force
-
-State = Literal["under way", "waiting", "author needed", "stopped", "finished"]
-"""under way: nothing waits for a person. waiting: a gate is open. author needed: proposal.md
-has to change. stopped: a bound, or a person's `terminate`. finished: a report is written."""
 
 DECIDED = {
     "approve": "approved", "reject": "rejected", "revise": "sent back for revision", "edit": "edited",

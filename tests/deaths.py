@@ -194,8 +194,8 @@ class Failpoint:
     """Ends the process, or raises a disk's error, at the first point that is not in `spared`.
 
     A point is a boundary and the record it belongs to. `only`: some boundaries. `skip`: not at points
-    with one of these in their name. `one_in`: only at so many of the points that
-    many steps come to, drawn by a hash. `after`: at so manieth boundary, whatever its point.
+    with one of these in their name. `one_in`: of a boundary that
+    many steps come to, its first point and so many of the others, drawn by a hash. `after`: at so manieth boundary, whatever its point.
     """
 
     trouble: str = "kill"
@@ -211,7 +211,8 @@ class Failpoint:
         assert boundary in ALL, boundary
         point = f"{boundary} @ {self.ledger.point}" if self.ledger else boundary
         left_out = boundary not in self.only or any(part in point for part in self.skip)
-        left_out |= boundary not in RARE and zlib.crc32(point.encode()) % self.one_in != 0
+        met = any(spared.split(" @ ")[0] == boundary for spared in self.spared)
+        left_out |= boundary not in RARE and met and zlib.crc32(point.encode()) % self.one_in != 0
         self.after -= 1
         if self.point or left_out or point in self.spared or self.after > 0:
             return

@@ -351,7 +351,13 @@ def test_follow_up_reports_and_begins_a_second_cycle(concluded, desk, variant):
     session.approve()
     session.wait_for("Do these conclusions follow?")
     session.wait_for("surprise-unexplained")
-    session.decide("accept", "the shift was halved on purpose")
+    session.wait_for("Decision: ")
+    session.type("accept")
+    session.wait_for("Second look:")
+    session.type("accept")
+    session.wait_for("Why accept?")
+    session.type("the shift was halved on purpose")
+    session.type(session.digest())
     assert session.end() == 0, session.screen
     assert desk.show(concluded, "acceptance")["body"]["reason"] == "the shift was halved on purpose"
     second = [(row["attempt"], row["kind"]) for row in desk.log(concluded) if row["cycle"] == 2]

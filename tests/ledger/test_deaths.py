@@ -38,11 +38,11 @@ def new(tmp_path):
     return make
 
 
-@pytest.mark.parametrize(("trouble", "one_in"), [("kill", 5), ("ENOSPC", 12), ("EIO", 12)])
+@pytest.mark.parametrize(("trouble", "one_in"), [("kill", 12), ("ENOSPC", 40), ("EIO", 40)])
 def test_at_the_boundaries_of_every_step(server, undisturbed, new, trouble, one_in):
     """Project after project, until no point is left at which none was cut short.
 
-    A fifth and a twelfth of them, drawn by a hash, since each costs; `make campaign-ledger ARGS=--boundaries` has them all.
+    A twelfth and a fortieth of them, drawn by a hash, since each costs; `make campaign-ledger ARGS=--boundaries` has them all.
     """
     only = deaths.ALL if trouble == "kill" else deaths.WRITING
     spared: set[str] = set()

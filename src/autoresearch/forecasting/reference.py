@@ -19,7 +19,7 @@ NATURAL_RANGE = {"accuracy": (0.0, 1.0), "brier": (0.0, 1.0), "auc": (0.0, 1.0),
 STATED, EARLIER, UNIFORM = "reference:stated base rate", "reference:earlier results", "reference:uniform"
 
 
-def earlier_results(history: Sequence[Entry], plan: Plan, *, cycle: int, attempt: int) -> list[Check]:
+def earlier_results(history: Sequence[Entry], plan: Plan, *, cycle: int, attempt: int) -> list[Entry]:
     """The checks of the same metric and comparison that this project had before this attempt."""
     by_digest = {entry.digest: entry for entry in history}
     found = []
@@ -30,7 +30,7 @@ def earlier_results(history: Sequence[Entry], plan: Plan, *, cycle: int, attempt
             continue
         before = body_as(made_from.record, Plan)
         if (before.metric, before.contrast) == (plan.metric, plan.contrast):
-            found.append(body_as(entry.record, Check))
+            found.append(entry)
     return found
 
 

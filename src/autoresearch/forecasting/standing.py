@@ -15,6 +15,7 @@ from autoresearch.records import (
     Claim,
     Conclusion,
     Critique,
+    Digest,
     Hypothesis,
     Kind,
     Plan,
@@ -35,6 +36,8 @@ class Accepted:
     critique: Critique
     kept: frozenset[str]
     """Ids of the claims accepted, downgraded ones included."""
+    decision: Digest
+    """Of the acceptance."""
 
 
 def design_of(plan: Plan) -> str:
@@ -62,23 +65,24 @@ def accepted_before(history: Sequence[Entry], cycle: int) -> list[Accepted]:
             for kind, digest in conclusion.record.inputs.items()
             if digest in by_digest
         }
-        found.append(_accepted(entry.record.cycle, made_from, check, conclusion, kept))
+        found.append(_accepted(entry, made_from, check, conclusion, kept))
     return found
 
 
 def _accepted(
-    cycle: int, made_from: dict[str, Entry], check: Entry, conclusion: Entry, kept: frozenset[str]
+    decision: Entry, made_from: dict[str, Entry], check: Entry, conclusion: Entry, kept: frozenset[str]
 ) -> Accepted:
     def of(kind: Kind) -> Entry:
         return made_from[kind]
 
     return Accepted(
-        cycle=cycle,
+        cycle=decision.record.cycle,
         plan=body_as(of("plan").record, Plan),
         check=body_as(check.record, Check),
         conclusion=body_as(conclusion.record, Conclusion),
         critique=body_as(of("critique").record, Critique),
         kept=kept,
+        decision=decision.digest,
     )
 
 

@@ -21,7 +21,6 @@ from autoresearch.records import (
     Plan,
     ProxyCard,
     clip,
-    digest_of,
 )
 from autoresearch.replies import ConclusionReply
 from autoresearch.steps.ask import ask
@@ -43,9 +42,8 @@ def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:
 
 
 def _earlier(at: Situation) -> dict[str, str]:
-    """The conclusions of earlier cycles, which beliefs start from."""
-    accepted = accepted_before(at.history, at.cycle)
-    return {"accepted": digest_of([digest_of(cycle.conclusion) for cycle in accepted])} if accepted else {}
+    """What was accepted in earlier cycles, which beliefs start from."""
+    return {f"accepted-{before.cycle}": before.decision for before in accepted_before(at.history, at.cycle)}
 
 
 def run(at: Situation, ports: StepPorts) -> Draft:

@@ -1,7 +1,8 @@
 """The author's forecasts, on record before the run that they are about."""
 
 from autoresearch.forecasting.reference import earlier_results, references
-from autoresearch.records import HUMAN, Check, Forecast, MadeBy, Plan, Prediction, Result, digest_of
+from autoresearch.ports import Entry
+from autoresearch.records import HUMAN, Check, Forecast, MadeBy, Plan, Prediction, Result, body_as
 from autoresearch.replies import prediction_reply
 from autoresearch.steps.ask import ask
 from autoresearch.steps.plan import edited_by_person
@@ -9,8 +10,7 @@ from autoresearch.steps.situation import Draft, Situation, StepPorts
 
 
 def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:
-    known = _earlier(at)
-    earlier = {"earlier-results": digest_of([digest_of(check) for check in known])} if known else {}
+    earlier = {f"earlier-{n}": check.digest for n, check in enumerate(_earlier(at), 1)}
     return at.digests("plan") | earlier | ({} if by_model else at.sections("predictions"))
 
 
@@ -28,11 +28,12 @@ def run(at: Situation, ports: StepPorts) -> Draft:
 
 
 def _prediction(forecasts: list[Forecast], at: Situation) -> Prediction:
-    made = references(forecasts, at.body(Plan), _earlier(at))
+    earlier = [body_as(check.record, Check) for check in _earlier(at)]
+    made = references(forecasts, at.body(Plan), earlier)
     return Prediction(forecasts=forecasts, references=made, after_results=_results(at))
 
 
-def _earlier(at: Situation) -> list[Check]:
+def _earlier(at: Situation) -> list[Entry]:
     return earlier_results(at.history, at.body(Plan), cycle=at.cycle, attempt=at.attempt)
 
 

@@ -530,7 +530,7 @@ class AcceptanceAnswer:
     claims: Mapping[str, ClaimVerdict]
     reason: str
     attention: Attention
-    second_look: bool = False
+    second_look: bool
     """The gate asked twice, as a result very far from its forecast calls for."""
 
 

@@ -256,7 +256,9 @@ class RecordedReviewer:
     def accept(self, view: AcceptanceView) -> AcceptanceAnswer:
         body = self.tape.next_as(Acceptance)
         _require_same(self.tape.next(), body.subject, view.subject, "body.subject")
-        return AcceptanceAnswer(body.decision, body.shown, body.claims, body.reason, body.attention)
+        return AcceptanceAnswer(
+            body.decision, body.shown, body.claims, body.reason, body.attention, body.second_look
+        )
 
     def confirm_settings(self, diff: str) -> bool:  # noqa: ARG002 - it is on record that they did
         return True

@@ -35,6 +35,8 @@ def test_a_failed_prediction_is_looked_at_twice_and_explained(desk, image, tmp_p
     assert "was asked twice and accepted" in report.lower()
     assert "the forecast forgot the shift" in report
     desk.require_sound(folder)
+    replayed = desk.run("replay", cwd=folder)
+    assert replayed.code == 0, replayed.out + replayed.err
 
 
 def test_a_surprise_can_be_sent_back_without_any_of_it(desk, image, tmp_path, variant):

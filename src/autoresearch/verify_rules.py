@@ -4,7 +4,7 @@ A rule sees one record with its commit, and everything that came before. To add 
 a function, and a row in RULES with what it looks at.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from autoresearch.records import (
     Acceptance,
     Approval,
     Body,
+    Bundle,
     Check,
     Config,
     Fork,
@@ -26,6 +27,7 @@ from autoresearch.records import (
     Result,
     Run,
     Settings,
+    Subject,
     WorkflowRef,
     digest_of,
 )
@@ -146,21 +148,24 @@ def _proposal(item: Told, past: Past) -> list[str] | None:
     return problems + ([f"{item}: changes {', '.join(changed)}"] if changed else [])
 
 
+def _misplaced(item: Told, shown: str, decided_on: Bundle | Subject) -> Iterator[str]:
+    """A decision about something else than what was confirmed, or for another place than where it stands."""
+    if shown != digest_of(decided_on):
+        yield f"{item}: what was confirmed is not what the record says was shown"
+    if decided_on.ledger_head != (item.commit.parents[0] if item.commit.parents else ""):
+        yield f"{item}: given on top of {decided_on.ledger_head[:12]}, but stands elsewhere"
+    place = (decided_on.gate, decided_on.cycle, decided_on.attempt)
+    if place != (item.record.step, item.record.cycle, item.record.attempt):
+        gate, cycle, attempt = place
+        yield f"{item}: given for gate {gate} of cycle {cycle}, attempt {attempt}"
+
+
 def _approval(item: Told, past: Past) -> list[str] | None:
     body = item.record.body
     if not isinstance(body, Approval):
         return None
-    problems = []
     bundle = body.bundle
-    if body.shown != digest_of(bundle):
-        problems.append(f"{item}: what was confirmed is not the bundle in the record")
-    if bundle.ledger_head != (item.commit.parents[0] if item.commit.parents else ""):
-        problems.append(f"{item}: given on top of {bundle.ledger_head[:12]}, but stands elsewhere")
-    place = (item.record.step, item.record.cycle, item.record.attempt)
-    if (bundle.gate, bundle.cycle, bundle.attempt) != place:
-        problems.append(
-            f"{item}: given for gate {bundle.gate} of cycle {bundle.cycle}, attempt {bundle.attempt}"
-        )
+    problems = list(_misplaced(item, body.shown, bundle))
     for kind, there in (("prediction", Prediction), ("preflight", Preflight)):
         if past.body(getattr(bundle, kind), there) is None:
             problems.append(f"{item}: its {kind} is not before it")
@@ -255,17 +260,8 @@ def _acceptance(item: Told, past: Past) -> list[str] | None:
     body = item.record.body
     if not isinstance(body, Acceptance):
         return None
-    problems = []
     subject = body.subject
-    if body.shown != digest_of(subject):
-        problems.append(f"{item}: what was confirmed is not the subject in the record")
-    if subject.ledger_head != (item.commit.parents[0] if item.commit.parents else ""):
-        problems.append(f"{item}: given on top of {subject.ledger_head[:12]}, but stands elsewhere")
-    place = (item.record.step, item.record.cycle, item.record.attempt)
-    if (subject.gate, subject.cycle, subject.attempt) != place:
-        problems.append(
-            f"{item}: given for gate {subject.gate} of cycle {subject.cycle}, attempt {subject.attempt}"
-        )
+    problems = list(_misplaced(item, body.shown, subject))
     bound = (subject.result, subject.check, subject.conclusion, subject.monitoring)
     problems += [
         f"{item}: binds {digest[:12]}, which is not before it"

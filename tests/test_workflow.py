@@ -1,8 +1,11 @@
 """The compiler's rules: no path reaches a container or the write-up but through its gate."""
 
+import shutil
+
 import pytest
 
 from autoresearch import assets
+from autoresearch.cli.start import workflow_files
 from autoresearch.errors import InvalidInput
 from autoresearch.workflow import parse_workflow, workflow_schema
 
@@ -103,3 +106,14 @@ def test_what_is_no_workflow_at_all_is_refused(text):
 def test_the_schema_names_every_key():
     schema = workflow_schema()
     assert set(schema["properties"]) == {"schema", "name", "start", "steps"}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"), [(b"Plan caf\xe9.\n", "UTF-8: byte 8"), (b"a" * 200_001, "at most")]
+)
+def test_a_prompt_that_cannot_be_read_is_refused_before_the_project_is_made(tmp_path, data, says):
+    shutil.copytree(assets.workflows() / "standard", tmp_path / "mine")
+    assert "prompts/plan.md" in workflow_files(tmp_path / "mine" / "workflow.yaml")
+    (tmp_path / "mine" / "prompts" / "plan.md").write_bytes(data)
+    with pytest.raises(InvalidInput, match=rf"prompts/plan\.md.*{says}"):
+        workflow_files(tmp_path / "mine" / "workflow.yaml")

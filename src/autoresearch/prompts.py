@@ -14,12 +14,10 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoresearch.errors import InvalidInput
-from autoresearch.records import Body, Kind, Record, sha256
+from autoresearch.records import Body, Kind, Record
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
@@ -57,34 +55,12 @@ plan can be steered towards one."""
 MAX_PROMPT_BYTES = 200_000
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """One prompt file."""
-
-    name: str
-    """As it stands in messages, e.g. `prompts/plan.md`."""
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        return sha256(self.text.encode())
-
-
-def load_prompt(path: Path, name: str | None = None) -> Prompt:
-    """Raises InvalidInput if the file is missing, too large or not UTF-8."""
-    name = name or str(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"prompt {name} cannot be read: {error.strerror}") from error
-    return parse_prompt(data, name)
-
-
-def parse_prompt(data: bytes, name: str) -> Prompt:
+def parse_prompt(data: bytes, name: str) -> str:
+    """The text of a prompt's file. Raises InvalidInput if it is too large or not UTF-8."""
     if len(data) > MAX_PROMPT_BYTES:
         raise InvalidInput(f"prompt {name} has {len(data)} bytes; at most {MAX_PROMPT_BYTES} are read")
     try:
-        return Prompt(name, data.decode())
+        return data.decode()
     except UnicodeDecodeError as error:
         raise InvalidInput(f"prompt {name} is not UTF-8: byte {error.start}") from error
 

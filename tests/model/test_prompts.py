@@ -15,7 +15,6 @@ from autoresearch.prompts import (
     VARIABLES,
     data_block,
     file_items,
-    load_prompt,
     parse_prompt,
     put_together,
     record_item,
@@ -214,19 +213,11 @@ def test_a_bad_template_is_one_error(template, says):
         render(template, context(), name="prompts/x.md")
 
 
-def test_a_prompt_file_must_be_there_and_text(tmp_path):
-    with pytest.raises(InvalidInput, match=r"prompt prompts/none.md cannot be read: No such file"):
-        load_prompt(tmp_path / "none.md", "prompts/none.md")
+def test_a_prompt_file_must_be_text():
     with pytest.raises(InvalidInput, match="not UTF-8: byte 1"):
         parse_prompt(b"a\xff", "prompts/x.md")
     with pytest.raises(InvalidInput, match="at most"):
         parse_prompt(b"a" * 200_001, "prompts/x.md")
-
-
-def test_a_prompts_digest_is_of_its_bytes():
-    assert (
-        parse_prompt(b"abc", "x").sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
 
 
 def record(kind, body):

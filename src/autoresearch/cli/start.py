@@ -24,6 +24,7 @@ from autoresearch.driver import Written
 from autoresearch.errors import InvalidInput, LedgerError, Usage
 from autoresearch.layout import IGNORE_FILE, IGNORED, SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.ports import Entropy
+from autoresearch.prompts import parse_prompt
 from autoresearch.proposal import parse_proposal, read_proposal
 from autoresearch.records import (
     HUMAN,
@@ -182,6 +183,8 @@ def workflow_files(chosen: Path | None) -> dict[str, bytes]:
     missing = {step.prompt for step in workflow.steps.values() if step.prompt} - set(files)
     if missing:
         raise InvalidInput(f"the workflow names {', '.join(sorted(missing))}, which is not beside it")
+    for path in sorted(set(files) - {"workflow.yaml"}):
+        parse_prompt(files[path], path)
     return files
 
 

@@ -205,10 +205,6 @@ class Log:
         self._line = bytearray(unended[:64])
 
 
-def total_bytes(files: Iterable[bytes]) -> int:
-    return sum(len(data) for data in files)
-
-
 def directories(files: Mapping[str, bytes]) -> list[str]:
     """Every directory that holds one of `files`, parents first."""
     found = {"/".join(path.split("/")[:n]) for path in files for n in range(1, path.count("/") + 1)}

@@ -8,11 +8,10 @@ from autoresearch.forecasting.belief import (
     MAX_LOG_RATIO,
     likelihoods,
     log_ratio,
-    p_after,
+    moved,
     ratio_bounds,
-    target_p_after,
+    step_check,
     target_ratio,
-    update_check,
 )
 from autoresearch.records import OUTCOMES, Hypothesis, ProxyCard
 
@@ -35,8 +34,8 @@ from autoresearch.records import OUTCOMES, Hypothesis, ProxyCard
 )
 def test_update_table(before, after, given_h, given_not, ratio, bayes, verdict):
     assert log_ratio(given_h, given_not) == pytest.approx(ratio, abs=5e-7)
-    assert p_after(before, given_h, given_not) == pytest.approx(bayes, abs=5e-7)
-    assert update_check(before, after, given_h, given_not) == verdict
+    assert moved(before, log_ratio(given_h, given_not)) == pytest.approx(bayes, abs=5e-7)
+    assert step_check(before, after, log_ratio(given_h, given_not)) == verdict
 
 
 def test_one_design_moves_odds_tenfold_at_most():
@@ -44,12 +43,13 @@ def test_one_design_moves_odds_tenfold_at_most():
     assert log_ratio(0.0, 0.5) == -MAX_LOG_RATIO
     assert log_ratio(0.5, 0.0) == MAX_LOG_RATIO
     assert log_ratio(0.0, 0.0) == 0
-    assert p_after(0.5, 0.99, 0.01) == pytest.approx(10 / 11)
+    assert moved(0.5, log_ratio(0.99, 0.01)) == pytest.approx(10 / 11)
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 def test_bayes_own_update_is_ok(prior, given_h, given_not):
-    assert update_check(prior, p_after(prior, given_h, given_not), given_h, given_not) == "ok"
+    ratio = log_ratio(given_h, given_not)
+    assert step_check(prior, moved(prior, ratio), ratio) == "ok"
 
 
 def card(a, b):
@@ -65,7 +65,8 @@ def card(a, b):
 )
 def test_proxy_vectors(given_h, given_not, ratio, belief):
     assert target_ratio(card(0.6, 0.4), given_h, given_not) == pytest.approx(ratio, abs=5e-7)
-    assert target_p_after(0.5, card(0.6, 0.4), given_h, given_not) == pytest.approx(belief, abs=5e-7)
+    log_odds = math.log(target_ratio(card(0.6, 0.4), given_h, given_not))
+    assert moved(0.5, log_odds) == pytest.approx(belief, abs=5e-7)
 
 
 inside = st.floats(0.01, 0.99)

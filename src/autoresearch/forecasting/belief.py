@@ -53,13 +53,8 @@ def log_ratio(p_given: float, p_given_not: float) -> float:
     return max(-MAX_LOG_RATIO, min(MAX_LOG_RATIO, math.log(p_given / p_given_not)))
 
 
-def p_after(prior: float, p_given: float, p_given_not: float) -> float:
-    """Belief in H after E, by Bayes' rule with the capped ratio. 0 and 1 do not move."""
-    return moved(prior, log_ratio(p_given, p_given_not))
-
-
 def moved(prior: float, ratio: float) -> float:
-    """Belief after evidence of log likelihood ratio `ratio`."""
+    """Belief after evidence of log likelihood ratio `ratio`, by Bayes' rule. 0 and 1 do not move."""
     return prior if ratio == 0 else _bayes(prior, math.exp(ratio))
 
 
@@ -71,11 +66,6 @@ def design_step(earlier: Sequence[float], now: float) -> float:
     """
     before = fmean(earlier) if earlier else 0.0
     return fmean([*earlier, now]) - before
-
-
-def update_check(before: float, after: float, p_given: float, p_given_not: float) -> Update:
-    """`step_check` for evidence given as two probabilities."""
-    return step_check(before, after, log_ratio(p_given, p_given_not))
 
 
 def step_check(before: float, after: float, ratio: float) -> Update:
@@ -129,11 +119,6 @@ def tells_nothing(card: ProxyCard) -> bool:
     """Whether no outcome of the proxy, its absence included, can shift the target's odds by `LEAST_REACH`."""
     least, largest = ratio_bounds(card)
     return max(largest, 1 / least) < LEAST_REACH
-
-
-def target_p_after(prior: float, card: ProxyCard, p_given: float, p_given_not: float) -> float:
-    """Belief in the target's claim after E."""
-    return _bayes(prior, target_ratio(card, p_given, p_given_not))
 
 
 def _bayes(prior: float, ratio: float) -> float:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from copy import deepcopy
@@ -659,6 +660,40 @@ def test_a_run_created_but_never_started_is_absent_and_goes_away(
     client.start(policy.names(run_id).holder)
     assert sandbox.poll(run_id).phase == "absent"
     sandbox.remove(run_id)
+    assert left_behind(client, run_id) == []
+
+
+def test_what_the_engine_created_after_the_first_look_is_removed_with_its_volumes(
+    docker_sandbox, submit, client
+):
+    job = submit(docker_sandbox(), SLEEPS, limits=SMALL)
+    looks = iter([[]])  # the first look finds no container, though its volumes are held
+
+    def containers(**asked):
+        first = next(looks, None)
+        return client.containers(**asked) if first is None else first
+
+    docker_sandbox(client=Tampering(client, containers=containers)).remove(job.run_id)
+    assert left_behind(client, job.run_id) == []
+
+
+def test_an_interrupt_breaks_off_no_request_to_create(docker_sandbox, own, client):
+    # The engine would carry it out after everything was removed.
+    asked_by = []
+
+    def create(config, name):
+        asked_by.append(threading.current_thread())
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)  # by then the main thread has been interrupted
+        return client.create_container_from_config(config, name)
+
+    sandbox = docker_sandbox(client=Tampering(client, create_container_from_config=create))
+    files = {"experiment/experiment.py": SLEEPS.encode()}
+    run_id = own("interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.submit(*approved_job(files, sandbox.isolation(), run_id=run_id, limits=SMALL))
+    assert asked_by
+    assert threading.main_thread() not in asked_by
     assert left_behind(client, run_id) == []
 
 

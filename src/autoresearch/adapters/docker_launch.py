@@ -55,8 +55,10 @@ class Launch:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             try:
                 list(pool.map(self._create_volume, self._volumes(workers)))
-                # First, and by one process only: whoever has it has the run.
-                self._create(self._holder_config(len(workers)), holder)
+                # First, and by one process only: whoever has it has the run. Asked in the pool like everything
+                # else: an interrupt strikes this thread, and a request it broke off the engine would carry out
+                # after whoever cleans up has looked.
+                pool.submit(self._create, self._holder_config(len(workers)), holder).result()
                 held = pool.submit(self.client.start, holder)
                 for _ in pool.map(lambda worker: self._start(worker, watches), workers):
                     pass
@@ -128,34 +130,42 @@ def engine_errors(what: str) -> Iterator[None]:
 
 
 def remove_all(client: Any, run_id: str) -> None:
-    """Every container and volume of a run, whatever state they are in."""
+    """Every container and volume of a run, whatever state they are in.
+
+    Looks again until it finds nothing, for at most ten seconds: what the engine was still creating when
+    it was asked shows up late, and holds its volumes.
+    """
     mine = {"label": f"{policy.LABEL}={run_id}"}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        containers = client.containers(all=True, filters=mine)
-        list(
-            pool.map(
-                lambda found: _gone(lambda: client.remove_container(found["Id"], force=True)), containers
-            )
-        )
-        volumes = client.volumes(filters=mine).get("Volumes") or []
-        list(pool.map(lambda found: _gone(lambda: client.remove_volume(found["Name"])), volumes))
-
-
-def _gone(remove: Callable[[], None]) -> None:
-    """Call `remove` until what it removes is not there, for at most ten seconds."""
     give_up = time.monotonic() + 10
-    while True:
-        try:
-            remove()
-        except docker.errors.APIError as error:
-            if error.status_code == 404:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            containers = [found["Id"] for found in client.containers(all=True, filters=mine)]
+            held = list(
+                pool.map(lambda it: _held(lambda: client.remove_container(it, force=True)), containers)
+            )
+            volumes = [found["Name"] for found in client.volumes(filters=mine).get("Volumes") or []]
+            held += pool.map(lambda it: _held(lambda: client.remove_volume(it)), volumes)
+            if not held:
                 return
-            # 409: somebody else is removing it, or a volume is still held by what was just removed.
-            if error.status_code != 409 or time.monotonic() > give_up:
-                raise
-        else:
-            return
-        time.sleep(0.05)
+            conflict = next(filter(None, held), None)
+            if time.monotonic() > give_up:
+                raise conflict or SandboxFailed(
+                    f"what run {run_id} left behind comes back after it is removed"
+                )
+            if conflict:
+                time.sleep(0.05)
+
+
+def _held(remove: Callable[[], None]) -> docker.errors.APIError | None:
+    """Remove it; or what holds it for now: somebody else's removal, or a container that uses a volume."""
+    try:
+        remove()
+    except docker.errors.APIError as error:
+        if error.status_code == 409:
+            return error
+        if error.status_code != 404:
+            raise
+    return None
 
 
 def archive(files: Mapping[str, bytes], began: float) -> bytes:

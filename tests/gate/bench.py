@@ -110,7 +110,7 @@ class Bench:
             capture_output=True, text=True, check=True, **more,
         ).stdout  # fmt: skip
 
-    def at_terminal(self, *typed, prepared=b"", hangs_up=False, timeout=20.0):
+    def at_terminal(self, *typed, prepared=b"", hangs_up=False, timeout=60.0):
         """Go on at a pseudo-terminal where `typed` answers one prompt each; returns what was shown."""
         ours, theirs = os.openpty()
         if prepared:

@@ -33,7 +33,7 @@ class Gate:
             [str(HERE / "drive.py"), str(out), gate, json.dumps(options)],
             env=env,
             dimensions=size,
-            timeout=20,
+            timeout=60,
         )
         # The default pause before each send guards against a fault of some shells; there is none here.
         self.child.delaybeforesend = None

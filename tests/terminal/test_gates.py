@@ -233,7 +233,7 @@ def test_piped_yes_without_a_terminal(tmp_path):
             stdin=yes.stdout,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         yes.send_signal(signal.SIGTERM)
@@ -250,7 +250,7 @@ def test_piped_stdin_does_not_answer_for_the_terminal(tmp_path, bundle):
 
     out = tmp_path / "answer.json"
     command = f"printf 'approve\\n{bundle[:8]}\\n' | {sys.executable} {DRIVE} {out} approve"
-    child = pexpect.spawn("/bin/sh", ["-c", command], timeout=20)
+    child = pexpect.spawn("/bin/sh", ["-c", command], timeout=60)
     child.expect_exact("Decision: ")
     child.sendline("quit")
     child.expect(pexpect.EOF)
@@ -421,7 +421,7 @@ def test_editing_a_file_is_not_offered_without_a_terminal(tmp_path):
     subprocess.run(
         ["setsid", "--wait", sys.executable, str(DRIVE), str(out), "file"],
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert out.read_text() == "false"
@@ -726,7 +726,7 @@ def test_the_terminal_mode_is_restored(tmp_path):
 
     out = tmp_path / "answer.json"
     command = f"stty -icanon -echo; {sys.executable} {DRIVE} {out} approve; stty -a"
-    child = pexpect.spawn("/bin/sh", ["-c", command], timeout=20, env={**os.environ, "TERM": "xterm"})
+    child = pexpect.spawn("/bin/sh", ["-c", command], timeout=60, env={**os.environ, "TERM": "xterm"})
     child.expect_exact("Decision: ")
     child.sendline("quit")
     child.expect(pexpect.EOF)

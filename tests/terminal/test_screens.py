@@ -420,7 +420,7 @@ def all_bytes_of(decide, keys):
         opener=lambda: terminal.theirs,
         environ={"TERM": "xterm"},
         size=(80, 24),
-        timeout=20,
+        timeout=60,
     )
     with pytest.raises(Pending, match="you quit"):
         decide(reviewer)

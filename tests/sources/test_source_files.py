@@ -3,14 +3,24 @@
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from pypdf import PdfReader, PdfWriter
 
 from autoresearch.adapters.source_files import LARGEST_FILE, MOST_FILES, read_sources
-from autoresearch.adapters.source_worker import MOST_ENTRIES, MOST_PAGES, entries_of_bib, text_of_pdf
-from autoresearch.errors import InvalidInput
+from autoresearch.adapters.source_worker import (
+    MOST_ENTRIES,
+    MOST_PAGES,
+    UNCONFINED,
+    WORKER,
+    entries_of_bib,
+    text_of_pdf,
+)
+from autoresearch.errors import AutoresearchError, BackEndMissing, InvalidInput
 from pdfs import pdf
 
 BIB = r"""
@@ -209,3 +219,61 @@ def test_a_module_of_the_directory_it_is_started_in_is_not_the_reader(monkeypatc
     (tmp_path / "pypdf.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
     assert "x" in text_of_pdf(pdf("x"), "a.pdf")
+
+
+# ------------------------------------------------------ a reader that the file has taken over
+
+HOSTILE = Path(__file__).with_name("hostile_reader.py")
+
+
+@pytest.fixture
+def place(tmp_path):
+    for name in ("secret.txt", "renamed", "deleted"):
+        (tmp_path / name).write_text("canary-4711\n")
+    return tmp_path
+
+
+def hostile(how, place):
+    return (sys.executable, "-I", str(HOSTILE), how, str(place))
+
+
+def test_a_reader_that_a_file_has_taken_over_can_only_answer(place, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "canary-4712")
+    said = text_of_pdf(b"the file", "taken.pdf", worker=hostile("confined", place)).splitlines()
+    assert said[0] == "b'the file'"
+    assert "API_KEY" not in said[1]
+    assert "canary" not in "".join(said)
+    assert len(said) > 20
+    # 9: there is no descriptor to duplicate.
+    assert {line.rpartition(": ")[2] for line in said[2:]} <= {"refused 1", "refused 9"}, said
+    assert sorted(path.name for path in place.iterdir()) == ["deleted", "renamed", "secret.txt"]
+
+
+def test_the_same_attacks_work_without_confinement(place):
+    done = subprocess.run(hostile("plain", place), capture_output=True, text=True, check=True, env={})
+    assert {line.rpartition(": ")[2] for line in done.stdout.splitlines()[1:]} == {"worked"}, done.stdout
+
+
+def test_a_reader_cannot_fill_the_disk_or_the_supervisors_memory(place):
+    with pytest.raises(AutoresearchError, match=r"loud\.pdf gave no usable reply: OSError.*File too large"):
+        text_of_pdf(b"", "loud.pdf", worker=hostile("flood", place))
+
+
+def test_a_reply_beyond_the_bounds_is_not_believed(place):
+    with pytest.raises(AutoresearchError, match=r"liar\.pdf gave no usable reply: text"):
+        text_of_pdf(b"", "liar.pdf", worker=hostile("lie", place))
+
+
+def test_without_confinement_nothing_is_read():
+    # An empty filter is what a kernel refuses that knows none.
+    done = subprocess.run([*WORKER, "pdf"], input=b"\n" + pdf("x"), capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (UNCONFINED, b"")
+    assert b"this kernel sets no filter of system calls" in done.stderr
+
+
+def test_a_machine_that_cannot_confine_is_told_so(place):
+    cannot = ("/bin/sh", "-c", f"cat >/dev/null; echo no such filter >&2; exit {UNCONFINED}")
+    with pytest.raises(
+        BackEndMissing, match=r"a\.pdf is not read: no such filter; put its text there as \.txt"
+    ):
+        text_of_pdf(b"", "a.pdf", worker=cannot)

@@ -1,110 +1,170 @@
 """The text of a PDF and the entries of a .bib file, read in a process apart.
 
-Both formats come from elsewhere, and both libraries can be made to work for long or to take much
-memory. So they run under limits, with no key in their environment:
+Both formats come from elsewhere, and both libraries can be made to work for long, to take much
+memory, and perhaps to do what the file says. So they run under limits, with an empty environment,
+and in a process that can only compute and answer once it has the file's bytes (`confine`):
 
     python -I -m autoresearch.adapters.source_worker {pdf,bib}
 
-reads the file from standard input and writes one JSON reply. `text_of_pdf` and `entries_of_bib`
-are the supervisor's side.
+reads the filter of system calls (one line of hex) and the file from standard input, and writes one
+JSON reply. `text_of_pdf` and `entries_of_bib` are the supervisor's side.
 """
 
+import importlib
 import io
-import json
 import os
+import pkgutil
 import re
 import resource
 import subprocess
 import sys
-from typing import Any
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from autoresearch.errors import AutoresearchError, InvalidInput
-from autoresearch.records import SOURCE_ID, Frozen, clip, first_problem
+from autoresearch.adapters.confine import confine, confinement
+from autoresearch.errors import AutoresearchError, BackEndMissing, InvalidInput
+from autoresearch.records import SOURCE_ID, Frozen, SourceId, clip, first_problem
 
 SECONDS = 60
 MEMORY = 2**30
 """Bytes of address space."""
+REPLY_BYTES = 16 * 2**20
+"""A million characters, escaped as JSON may be."""
 MOST_PAGES = 500
 MOST_CHARACTERS = 1_000_000
 """Of a PDF's text."""
 MOST_ENTRIES = 500
-ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
+ENVIRONMENT = ("LD_LIBRARY_PATH",)
+"""Some Pythons do not start without."""
+WORKER = (sys.executable, "-I", "-m", "autoresearch.adapters.source_worker")
+UNCONFINED = 4
+"""The worker's exit code if the kernel does not confine it: it has read nothing then."""
 
 
 class Entry(Frozen):
     """One entry of a .bib file."""
 
-    key: str
-    reference: str
+    key: SourceId
+    reference: Annotated[str, Field(max_length=500)]
     """Authors, year, title, where, DOI and arXiv number, as far as they are given, in one line."""
 
 
-class _Reply(Frozen):
-    error: str | None = None
+class Reply(Frozen):
+    """What the worker answers. Its bounds are looked at again here: the file may speak through it."""
+
+    error: Annotated[str, Field(max_length=1000)] | None = None
     """Set: the file is not what it must be."""
-    text: str = ""
-    entries: tuple[Entry, ...] = ()
+    text: Annotated[str, Field(max_length=MOST_CHARACTERS)] = ""
+    entries: Annotated[tuple[Entry, ...], Field(max_length=MOST_ENTRIES)] = ()
 
 
 # ----------------------------------------------------------- in the supervisor
 
 
-def text_of_pdf(data: bytes, name: str, seconds: int = SECONDS) -> str:
-    """Raises InvalidInput naming the file if it holds no text that can be had within the limits."""
-    return _ask("pdf", data, name, seconds).text
+def text_of_pdf(data: bytes, name: str, seconds: float = SECONDS, worker: Sequence[str] = WORKER) -> str:
+    """Raises InvalidInput naming the file if it holds no text that can be had within the limits,
+    BackEndMissing where this machine cannot confine who reads it.
+    """
+    return _ask([*worker, "pdf"], data, name, seconds, "put its text there as .txt instead").text
 
 
-def entries_of_bib(data: bytes, name: str, seconds: int = SECONDS) -> tuple[Entry, ...]:
+def entries_of_bib(data: bytes, name: str, seconds: float = SECONDS) -> tuple[Entry, ...]:
     """Raises InvalidInput naming the file and the line of the first thing that is no entry."""
-    return _ask("bib", data, name, seconds).entries
+    return _ask([*WORKER, "bib"], data, name, seconds, "shorten it").entries
 
 
-def _ask(form: str, data: bytes, name: str, seconds: int) -> _Reply:
-    instead = "put its text there as .txt instead" if form == "pdf" else "shorten it"
-    command = [sys.executable, "-I", "-m", "autoresearch.adapters.source_worker", form]
+def _ask(command: Sequence[str], data: bytes, name: str, seconds: float, instead: str) -> Reply:
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     try:
-        done = subprocess.run(
-            command, input=data, capture_output=True, timeout=seconds, env=environment, check=False
-        )
+        given = confinement().hex().encode() + b"\n" + data
+        # Files and no pipes: the kernel bounds what a process writes to a file.
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            code = subprocess.run(
+                command, input=given, stdout=output, stderr=errors, timeout=seconds, env=environment, check=False
+            ).returncode  # fmt: skip
+            said, complaint = _from_start(output), _last_line(_from_start(errors))
+    except BackEndMissing as error:
+        raise BackEndMissing(f"{name} is not read: {error}; or {instead}") from error
     except subprocess.TimeoutExpired as error:
         raise InvalidInput(f"{name} could not be read within {seconds} s; {instead}") from error
-    if done.returncode < 0:  # by a limit of its own
+    if code == UNCONFINED:
+        raise BackEndMissing(f"{name} is not read: {complaint}; {instead}")
+    if code < 0:  # by a limit of its own
         raise InvalidInput(f"{name} takes more time or memory to read than it may; {instead}")
     try:
-        reply = _Reply.model_validate_json(done.stdout)
+        reply = Reply.model_validate_json(said)
     except ValidationError as error:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        why = clip(last[0], 300) if last else first_problem(error)
+        why = complaint or first_problem(error)
         raise AutoresearchError(f"the process that reads {name} gave no usable reply: {why}") from error
     if reply.error is not None:
         raise InvalidInput(f"{name} {reply.error}")
     return reply
 
 
+def _from_start(file: Any) -> bytes:
+    file.seek(0)
+    return bytes(file.read(REPLY_BYTES))
+
+
+def _last_line(data: bytes) -> str:
+    return clip(ascii((data.decode("utf-8", "replace").strip().splitlines() or [""])[-1])[1:-1], 300)
+
+
 # --------------------------------------------------------------- in the worker
 
 
 def main() -> None:
-    """One file in, one reply out."""
+    # Libraries load parts of themselves when a file asks for them: too late then.
+    import encodings
+
+    _load_whole(encodings)
+    if sys.argv[1] == "pdf":
+        import logging
+
+        import pypdf
+
+        logging.disable()  # it warns of what readers commonly put up with
+        _load_whole(pypdf)
+        serve(_pdf)
+    else:
+        _bib(rb"@misc{key, title={\"o}}")
+        serve(_bib)
+
+
+def _load_whole(package: Any) -> None:
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        try:
+            importlib.import_module(module.name)
+        except ImportError:
+            continue  # it needs another system or a library that is not there, and would later, too
+
+
+def serve(read: Callable[[bytes], Reply]) -> None:
+    """One file in, one reply out. From the first byte that `read` sees it can do nothing else."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+    instructions = bytes.fromhex(sys.stdin.buffer.readline().decode())
     data = sys.stdin.buffer.read()
     try:
-        reply = _Reply(text=_pdf(data)) if sys.argv[1] == "pdf" else _Reply(entries=_bib(data))
+        confine(instructions, REPLY_BYTES)
+    except BackEndMissing as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(UNCONFINED)
+    try:
+        reply = read(data)
     except InvalidInput as error:
-        reply = _Reply(error=str(error))
+        reply = Reply(error=clip(str(error), 1000))
     except MemoryError:
-        reply = _Reply(error=f"takes more than {MEMORY // 2**20} MB to read")
-    sys.stdout.write(json.dumps(reply.model_dump()))
+        reply = Reply(error=f"takes more than {MEMORY // 2**20} MB to read")
+    rest = memoryview(reply.model_dump_json().encode())
+    while rest:
+        rest = rest[os.write(1, rest) :]
 
 
-def _pdf(data: bytes) -> str:
-    import logging
-
-    logging.disable()  # it warns of what readers commonly put up with
+def _pdf(data: bytes) -> Reply:
     try:
         text = _text(data)
     except (InvalidInput, MemoryError):
@@ -114,7 +174,7 @@ def _pdf(data: bytes) -> str:
         raise InvalidInput(f"cannot be read as PDF: {said}; put its text there as .txt instead") from error
     if not text.strip():
         raise InvalidInput("holds no text (a scan?): put its text there as .txt instead")
-    return text
+    return Reply(text=text.encode("utf-8", "replace").decode())  # half a surrogate pair is no JSON
 
 
 def _text(data: bytes) -> str:
@@ -133,7 +193,7 @@ def _text(data: bytes) -> str:
     return text
 
 
-def _bib(data: bytes) -> tuple[Entry, ...]:
+def _bib(data: bytes) -> Reply:
     from bibtexparser.entrypoint import parse_string
     from bibtexparser.middlewares import LatexDecodingMiddleware
     from bibtexparser.model import DuplicateBlockKeyBlock
@@ -154,7 +214,7 @@ def _bib(data: bytes) -> tuple[Entry, ...]:
         raise InvalidInput(f"line {line}: cannot be read as an entry: {why}")
     if len(library.entries) > MOST_ENTRIES:
         raise InvalidInput(f"has {len(library.entries)} entries; at most {MOST_ENTRIES} are read")
-    return tuple(_entry(entry) for entry in library.entries)
+    return Reply(entries=tuple(_entry(entry) for entry in library.entries))
 
 
 def _entry(entry: Any) -> Entry:

@@ -9,18 +9,23 @@ Reads `IN/job.json`: {"trials": [{"index", "arm", "seed"}], "config": {...}, "pa
 Leaves
 
     OUT/trials.jsonl          one line a trial, as it ends:
-        {"index", "arm", "seed", "status": "ok" | "error", "seconds",
+        {"index", "arm", "seed", "status": "ok" | "error", "seconds", "cpu_seconds",
          "values": {name: number or short list}, "arrays": "arrays/<index>.json" or null,
-         "error": last lines of the traceback or null}
+         "error": last lines of the traceback or null,
+         "data_sha256": of what make_data made for it, or null, "data_note": why there is none}
     OUT/arrays/<index>.json   {name: nested lists}: what is longer than INLINE_NUMBERS
     OUT/artifacts/            whatever the experiment writes into its current directory
 
 and prints `trial 3/40 ok` as each one ends. Everything in OUT is the code's own word.
 
+`cpu_seconds` are those of the trial's process with its threads, and of each descendant that
+was waited for; one that outlives the trial is not in them.
+
 Exit code 0: every trial ended well. TRIALS_FAILED: at least one did not.
 NOT_LOADABLE: the experiment could not be imported or has no run_trial.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -49,11 +54,20 @@ PLACEHOLDER = re.compile(r"\{(arm|seed|experiment)\}")
 METRICS = "metrics.json"
 MOST_METRICS = 256 * 2**20
 """Bytes of one trial's values, as the supervisor takes them."""
+MOST_DATA_BYTES = 256 * 2**20
+"""Of what make_data makes, as far as it is digested: about a second of a trial."""
+MOST_DATA_VALUES = 200_000
+"""The same for what is no array, and goes in one by one."""
+DEEPEST_DATA = 32
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class BadValue(Exception):
     """A trial returned something that is not a named number or array."""
+
+
+class NotCanonical(Exception):
+    """What make_data returned has no one rendering in bytes, or too long a one."""
 
 
 class CommandFailed(Exception):
@@ -162,11 +176,13 @@ def run_all(job, experiment, out_dir):
                 trial = waiting.pop()
                 pid, note = start(trial, job["config"], experiment, out_dir)
                 running[pid] = (trial, note, time.perf_counter())
-            pid, status = os.wait()
+            pid, status, usage = os.wait4(-1, 0)
             if pid not in running:
                 continue  # started by the experiment while it was imported
             trial, note, began = running.pop(pid)
-            line = {**trial, "seconds": round(time.perf_counter() - began, 6), **outcome(status, note)}
+            seconds = round(time.perf_counter() - began, 6)
+            cpu_seconds = round(usage.ru_utime + usage.ru_stime, 6)
+            line = {**trial, "seconds": seconds, "cpu_seconds": cpu_seconds, **outcome(status, note)}
             lines.write(json.dumps(line, allow_nan=False).encode() + b"\n")
             done += 1
             all_well = all_well and line["status"] == "ok"
@@ -211,14 +227,18 @@ def run_one(trial, config, experiment, out_dir):
     random.seed(trial["seed"])
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(trial["seed"])
+    made = {"data_sha256": None, "data_note": None}
     try:
         if isinstance(experiment, Command):
             returned = experiment.values(trial, config)
         else:
             make_data = getattr(experiment, "make_data", None)
-            data = {} if make_data is None else make_data(trial["seed"], config)
+            data = {}
+            if make_data is not None:
+                data = make_data(trial["seed"], config)
+                made = digested(data)  # before run_trial, which may change it
             returned = experiment.run_trial(trial["arm"], trial["seed"], config, data)
-        return keep(named(returned), trial["index"], out_dir)
+        return {**keep(named(returned), trial["index"], out_dir), **made}
     except CommandFailed as problem:
         return failed(str(problem))
     except BadValue as problem:
@@ -252,7 +272,8 @@ def write_whole(path, data):
 
 def failed(text):
     tail = "\n".join(text.rstrip().splitlines()[-ERROR_LINES:])
-    return {"status": "error", "values": {}, "arrays": None, "error": tail[-ERROR_CHARACTERS:]}
+    nothing = {"values": {}, "arrays": None, "data_sha256": None, "data_note": None}
+    return {"status": "error", "error": tail[-ERROR_CHARACTERS:], **nothing}
 
 
 def named(returned):
@@ -282,6 +303,84 @@ def plain(value, name, depth=0):
             raise BadValue(f"{name!r} with {value}: only finite numbers can be compared")
         return float(value)
     raise BadValue(f"{name!r} of type {type(value).__name__}: only numbers and arrays of numbers count")
+
+
+def digested(data):
+    """SHA-256 of `data` in one rendering, or why it has none."""
+    rendering = Rendering()
+    try:
+        rendering.add(data)
+    except NotCanonical as problem:
+        return {"data_sha256": None, "data_note": str(problem)}
+    return {"data_sha256": rendering.sha256.hexdigest(), "data_note": None}
+
+
+SCALARS = {
+    type(None): lambda _: b"",
+    bool: lambda value: repr(value).encode(),
+    float: lambda value: repr(value).encode(),
+    complex: lambda value: repr(value).encode(),
+    int: lambda value: hex(value).encode(),  # a decimal has a limit of digits
+    str: lambda value: value.encode("utf-8", "surrogatepass"),
+    bytes: lambda value: value,
+}
+
+
+class Rendering:
+    """Plain values and numpy's arrays as bytes: equal for equal content, whatever the order of a dict.
+
+    Nothing is held but a buffer: an array goes in by pieces.
+    """
+
+    def __init__(self):
+        self.sha256, self.values, self.bytes = hashlib.sha256(), 0, 0
+
+    def add(self, value, depth=0):
+        self.values += 1
+        if self.values > MOST_DATA_VALUES:
+            raise NotCanonical(f"more than {MOST_DATA_VALUES} values that stand in no array")
+        if depth > DEEPEST_DATA:
+            raise NotCanonical(f"nested deeper than {DEEPEST_DATA}")
+        kind, numpy = type(value), sys.modules.get("numpy")
+        if kind in SCALARS:
+            self.put(kind.__name__, SCALARS[kind](value))
+        elif kind in (list, tuple):
+            self.put("list", str(len(value)).encode())
+            for item in value:
+                self.add(item, depth + 1)
+        elif kind is dict:
+            self.add_dict(value, depth)
+        elif numpy is not None and (kind is numpy.ndarray or isinstance(value, numpy.generic)):
+            self.add_array(numpy, numpy.asarray(value))
+        else:
+            raise NotCanonical(f"an object of type {kind.__name__[:100]}")
+
+    def add_dict(self, value, depth):
+        if any(type(key) not in (str, int) for key in value):
+            raise NotCanonical("a dict with a key that is neither text nor an integer")
+        self.put("dict", str(len(value)).encode())
+        for key in sorted(value, key=lambda key: (type(key).__name__, key)):
+            self.add(key, depth + 1)
+            self.add(value[key], depth + 1)
+
+    def add_array(self, numpy, array):
+        if array.dtype.kind not in "biufcSUmM" or array.dtype.char in "gG":
+            raise NotCanonical(f"an array of type {array.dtype.name[:100]}")
+        self.room_for(array.nbytes)
+        self.put("array", f"{array.dtype.str}{array.shape}".encode())
+        pieces = numpy.nditer(array, flags=["external_loop", "buffered", "zerosize_ok"], order="C")
+        for piece in pieces:
+            self.sha256.update(piece.tobytes())
+
+    def put(self, kind, data):
+        self.room_for(len(data))
+        self.sha256.update(f"{kind}:{len(data)}:".encode())
+        self.sha256.update(data)
+
+    def room_for(self, size):
+        self.bytes += size
+        if self.bytes > MOST_DATA_BYTES:
+            raise NotCanonical(f"more than {MOST_DATA_BYTES >> 20} MB")
 
 
 def numbers_in(value):

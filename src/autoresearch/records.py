@@ -1288,6 +1288,10 @@ class ArmSummary(Frozen):
     """None for n = 1."""
     values: list[float]
     """One a trial, in order of seed index."""
+    seconds: float | None = None
+    """A trial's, on average, by the harness's own clock."""
+    cpu_seconds: float | None = None
+    """The same of its process, threads, and each descendant that was waited for; by the harness's word."""
 
 
 class ContrastResult(Frozen):
@@ -1356,8 +1360,23 @@ class RecheckTrial(Frozen):
     """True: a seed that the run did not have."""
     same_bytes: bool | None
     """Raw values equal to the run's. None for a fresh seed."""
+    same_data: bool | None = None
+    """What `make_data` made has the digest that it had. None: fresh seed, or no digest on either side."""
     value: float | None
     """The metric, recomputed. None: the trial did not end."""
+
+
+class MadeData(Frozen):
+    """What `make_data` made for the run, by the harness's word. `trials.jsonl` has each trial's digest."""
+
+    seeds: int
+    """Those whose data have a digest."""
+    different: int
+    """Digests among them; 1 where every seed gets the same data."""
+    sha256: Digest
+    """Of the sorted list of those digests."""
+    note: Line | None
+    """Why the data of some seeds have none."""
 
 
 class Deviation(Finding):
@@ -1378,6 +1397,8 @@ class Check(Body):
     controls: list[ControlResult] = []
     scores: list[Score]
     surprise: Surprise
+    data: MadeData | None = None
+    """None: the experiment makes none."""
     rechecks: list[RecheckTrial] = []
     fresh_contrast: float | None = None
     """The primary contrast over the fresh seeds of the rechecks alone."""

@@ -117,7 +117,7 @@ class FakeSandbox:
 
     The door stands before it as before the real ones. `ending` says how every run
     ends; `trials_before_end` how many trials have ended by then. `polls` is how
-    often a run is found running first.
+    often a run is found running first; `made` gives the digest of a trial's data.
     """
 
     def __init__(
@@ -132,8 +132,9 @@ class FakeSandbox:
         probe: Probe | None = None,
         cpus: float = 64,
         gives_needs: bool = False,
+        made: Callable[[str, str, int], str | None] = lambda _run, _arm, _seed: None,
     ) -> None:
-        self._trial = trial
+        self._trial, self._made = trial, made
         self._shipped = shipped
         self._ending = ending
         self._trials_before_end = trials_before_end
@@ -195,7 +196,13 @@ class FakeSandbox:
     def _outcome(self, job: Job) -> Collected:
         ended = list(job.trials)[: self._trials_before_end]
         files: dict[str, Content] = {}
-        lines = [_trial_line(spec, self._trial, dict(job.config), files) for spec in ended]
+        lines = [
+            {
+                **_trial_line(spec, self._trial, dict(job.config), files),
+                "data_sha256": self._made(job.run_id, spec.arm, spec.seed),
+            }
+            for spec in ended
+        ]
         files["trials.jsonl"] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         failed = any(line["status"] != "ok" for line in lines)
         log = "".join(f"trial {n}/{len(job.trials)} {line['status']}\n" for n, line in enumerate(lines, 1))
@@ -227,6 +234,8 @@ def _trial_line(
     line: dict[str, Any] = {
         **spec.model_dump(),
         "seconds": 0.01,
+        "cpu_seconds": 0.01,
+        "data_note": None,
         "status": "ok",
         "values": {},
         "arrays": None,

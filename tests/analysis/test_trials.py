@@ -15,6 +15,7 @@ ISSUED = [
 
 def line(index=0, arm="a", seed=11, status="ok", values=None, arrays=None, error=None, **more):
     record = {"index": index, "arm": arm, "seed": seed, "status": status, "seconds": 0.25}
+    record |= {"cpu_seconds": 0.5, "data_sha256": None, "data_note": None}
     record |= {"values": values or {}, "arrays": arrays, "error": error}
     return json.dumps(record | more).encode() + b"\n"
 

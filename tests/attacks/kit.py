@@ -98,10 +98,15 @@ def issued():
 
 def honest_lines():
     """A line for every issued trial as the harness would write it, with values of the attack's choice."""
-    many = [1.0] * 20
+    rest = {
+        "values": {"many": [1.0] * 20},
+        "arrays": None,
+        "error": None,
+        "data_sha256": None,
+        "data_note": None,
+    }
     return [
-        {**trial, "status": "ok", "seconds": 0.1, "values": {"many": many}, "arrays": None, "error": None}
-        for trial in issued()["trials"]
+        {**trial, "status": "ok", "seconds": 0.1, "cpu_seconds": 0.1, **rest} for trial in issued()["trials"]
     ]
 
 

@@ -25,9 +25,9 @@ def control(*, passed):
     )
 
 
-def recheck(*, fresh=False, same=True, value=0.70):
+def recheck(*, fresh=False, same=True, value=0.70, data=None):
     spec = TrialSpec(index=9 if fresh else 0, arm="mean", seed=7)
-    return RecheckTrial(trial=spec, fresh=fresh, same_bytes=same, value=value)
+    return RecheckTrial(trial=spec, fresh=fresh, same_bytes=same, same_data=data, value=value)
 
 
 def near(sd):
@@ -63,6 +63,15 @@ def test_the_rule_fires_alone(numbers, name):
     severity, spoil = FAULTS[name]
     spoil(numbers)
     assert [(f.check, f.severity) for f in check_findings(**numbers)] == [(name, severity)]
+
+
+def test_other_data_under_the_same_seed_block_even_behind_the_same_values(numbers):
+    numbers["rechecks"] = [recheck(data=True)]
+    assert check_findings(**numbers) == []
+    numbers["rechecks"] = [recheck(data=False)]
+    [found] = check_findings(**numbers)
+    assert (found.check, found.severity) == ("check.recheck-differs", "block")
+    assert "other data" in found.explanation
 
 
 def test_a_value_at_the_bound_is_in_range(numbers):

@@ -1,5 +1,7 @@
 """Each departure from a plan is found, and its clean twin is not one."""
 
+from dataclasses import replace
+
 import pytest
 
 from autoresearch.analysis.worker import TrialValue
@@ -11,15 +13,18 @@ from autoresearch.monitors.deviation_rules import (
     Unfinished,
     changed_files,
     deviations,
+    made_data,
 )
 from autoresearch.proposal import parse_proposal
 from autoresearch.records import (
     DataInput,
     HostFacts,
     Isolation,
+    MadeData,
     Plan,
     Result,
     Run,
+    TrialSpec,
     digest_of,
     file_ref,
 )
@@ -58,7 +63,7 @@ class Study:
         values = [
             TrialValue(
                 **{
-                    "index": spec.index, "value": 0.5, "raw_sha256": "0" * 64, "seconds": 1.0,
+                    "index": spec.index, "value": 0.5, "raw_sha256": "0" * 64, "seconds": 1.0, "cpu_seconds": 1.0,
                     "names": ("better", "picked"), "rows": 2000, **self.spoilt.get(spec.arm, {}),
                 }
             )
@@ -111,6 +116,15 @@ def renamed(specs):
     return [spec.model_copy(update={"arm": "mode"}) if spec.arm == "median" else spec for spec in specs]
 
 
+def made_before(study, before, now, different=1):
+    """Attempt 1 was given `before` for each of five seeds, or `different` sets of which it was one."""
+    others(study)
+    made = MadeData(seeds=5, different=different, sha256=digest_of([before]), note=None)
+    study.earlier = [replace(study.earlier[0], data=made)]
+    for arm in study.plan.arms:
+        study.trial(arm.name, data_sha256=now)
+
+
 DATA = DataInput(name="d", path="d.csv", sha256="0" * 64, files=1, size=1)
 CONTRAST = {"form": "paired", "treatment": "mean", "control": "median", "smallest_effect": 0.01}
 
@@ -136,6 +150,14 @@ FAULTS = {
     "other data": ("deviation.data", "warn", lambda s: others(s, inputs=[DATA.model_dump()])),
     "another configuration": ("deviation.data", "warn", lambda s: others(s, config={"pairs": 1})),
     "unequal effort": ("deviation.arm-compute", "warn", lambda s: s.trial("median", seconds=4.0)),
+    "unequal effort of the CPU": ("deviation.arm-compute", "warn", lambda s: s.trial("median", cpu_seconds=4.0)),
+    "arms that were given different data": (
+        "deviation.data",
+        "block",
+        lambda s: (s.trial("mean", data_sha256="1" * 64), s.trial("median", data_sha256="2" * 64)),
+    ),
+    "data for one arm only": ("deviation.data", "block", lambda s: s.trial("mean", data_sha256="1" * 64)),
+    "other rows": ("deviation.data", "warn", lambda s: made_before(s, "1" * 64, "2" * 64)),
     "another hypothesis": (
         "deviation.hypotheses",
         "warn",
@@ -210,6 +232,42 @@ def test_the_third_look_says_what_three_looks_do(study):
     assert "14 %" in found.explanation
 
 
-def test_a_little_more_time_is_the_machines(study):
-    study.trial("median", seconds=1.9)
+@pytest.mark.parametrize(
+    "taken", [{"seconds": 1.9}, {"cpu_seconds": 1.9}, {"seconds": 1.9, "cpu_seconds": 1.9}]
+)
+def test_a_little_more_time_is_the_machines(study, taken):
+    study.trial("median", **taken)
     assert study.found() == []
+
+
+def test_threads_that_run_side_by_side_are_effort_all_the_same(study):
+    study.trial("median", seconds=1.0, cpu_seconds=8.0)
+    [found] = study.found()
+    assert "a trial of median takes 8 s of CPU and one of mean 1 s of CPU" in found.explanation
+
+
+@pytest.mark.parametrize(
+    ("before", "different"), [("2" * 64, 1), ("1" * 64, 5)], ids=["the same set", "a set of its own a seed"]
+)
+def test_data_that_are_the_same_or_follow_the_seed_are_no_change(study, before, different):
+    made_before(study, before, "2" * 64, different)
+    assert "deviation.data" not in {d.check for d in study.found()}
+
+
+def test_what_was_made_is_counted_by_seed():
+    specs = [TrialSpec(index=2 * n + m, arm="ab"[m], seed=n) for n in range(3) for m in range(2)]
+    digests = ["1" * 64, "1" * 64, "2" * 64, "2" * 64, None, None]
+    trials = [
+        TrialValue(
+            index=n, value=1, raw_sha256="0" * 64, seconds=1, data_sha256=d, data_note="" if d else "odd"
+        )
+        for n, d in enumerate(digests)
+    ]
+    made = made_data(specs, trials)
+    assert (made.seeds, made.different, made.note) == (2, 2, "odd")
+    assert made.sha256 == digest_of(["1" * 64, "2" * 64])
+    assert made_data(specs[:4], trials[:4]).note is None
+    assert (
+        made_data(specs, [TrialValue(index=n, value=1, raw_sha256="0" * 64, seconds=1) for n in range(6)])
+        is None
+    )

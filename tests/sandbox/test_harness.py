@@ -1,10 +1,13 @@
 """The harness as it runs inside: a plain Python process over two directories."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 import time
+import tracemalloc
 
+import numpy as np
 import pytest
 
 from autoresearch import assets
@@ -14,10 +17,12 @@ HARNESS = assets.sandbox() / "harness.py"
 
 @pytest.fixture
 def harness(tmp_path):
-    def run(code, arms, *, parallel=2, config=None):
+    def run(code, arms, *, parallel=2, config=None, seeds=None):
         (tmp_path / "in" / "experiment").mkdir(parents=True)
         (tmp_path / "in" / "experiment" / "experiment.py").write_text(code)
-        trials = [{"index": n, "arm": arm, "seed": 10 + n} for n, arm in enumerate(arms)]
+        trials = [
+            {"index": n, "arm": arm, "seed": seeds[n] if seeds else 10 + n} for n, arm in enumerate(arms)
+        ]
         job = {"trials": trials, "config": config or {}, "parallel": parallel}
         (tmp_path / "in" / "job.json").write_text(json.dumps(job))
         (tmp_path / "out").mkdir()
@@ -130,6 +135,165 @@ def test_a_module_that_cannot_be_loaded_has_its_own_exit_code(harness, code, rea
     assert done.returncode == 11
     assert lines == {}
     assert reason in done.stderr
+
+
+BURN = """
+import time
+
+def burn(seconds):
+    until = time.{clock}() + seconds
+    while time.{clock}() < until:
+        pass
+"""
+
+
+def test_cpu_time_of_a_trial_counts_threads_and_children_that_were_waited_for(harness):
+    code = (
+        BURN.format(clock="thread_time")
+        + """
+import os
+from threading import Thread
+
+def run_trial(arm, seed, config, data):
+    if arm == "threads":
+        threads = [Thread(target=burn, args=(0.2,)) for _ in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    if arm == "child":
+        pid = os.fork()
+        if pid == 0:
+            burn(0.4)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    if arm == "sleeper":
+        time.sleep(0.4)
+    return {"x": 1}
+"""
+    )
+    _, lines, _ = harness(code, ["threads", "child", "sleeper"])
+    taken = {line["arm"]: line["cpu_seconds"] for line in lines.values()}
+    assert taken["threads"] >= 0.4
+    assert taken["child"] >= 0.4
+    assert taken["sleeper"] < 0.3 < lines[2]["seconds"]
+
+
+MADE = {
+    "a list": "[1, 2.5, None, 'é', b'x', (True, 1j)]",
+    "a dict": "{'b': [2], 'a': {1: 'x', 'y': 0}}",
+    "a random array": "np.random.default_rng(seed).normal(size=(300, 40))",
+    "a turned array": "np.arange(60000.0).reshape(300, 200).T[::2]",
+    "other arrays": "[np.array(['a', 'bc']), np.array('2020-01-01', 'M8[D]'), np.float32(1), np.zeros((0, 3))]",
+}
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_data_have_a_digest_that_arms_of_a_seed_share(harness, made):
+    code = f"""
+import numpy as np
+
+def make_data(seed, config):
+    return {{"it": {MADE[made]}, "odd": config.get("odd")}}
+
+def run_trial(arm, seed, config, data):
+    data.clear()  # what a trial does with its data is not in the digest
+    return {{"x": 1}}
+"""
+    _, lines, _ = harness(code, ["a", "b"], seeds=[5, 5])
+    assert len(lines[0]["data_sha256"]) == 64
+    assert lines[0]["data_sha256"] == lines[1]["data_sha256"]
+    assert lines[0]["data_note"] is None
+
+
+def digest(value):
+    made = harness_module().digested(value)
+    return made["data_sha256"], made["data_note"]
+
+
+def harness_module():
+    spec = importlib.util.spec_from_file_location("harness_under_test", HARNESS)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_digest_depends_on_content_alone():
+    base = np.arange(12.0).reshape(3, 4)
+    same = [
+        (base, np.asfortranarray(base)),
+        (base[::2], base[::2].copy()),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([1, 2], (1, 2)),
+    ]
+    for one, other in same:
+        assert digest(one)[0] is not None
+        assert digest(one) == digest(other)
+
+
+def test_the_digest_depends_on_every_value():
+    base = np.arange(12.0)
+    changed = base.copy()
+    changed[7] = np.nextafter(7, 8)
+    values = [
+        base, changed, base.reshape(3, 4), base.astype("f4"), base[::-1],
+        [1], [1.0], ["1"], [True], [[1]], [1, None], {"a": [1, 2]}, {"a": [1], "b": 2}, ["ab", "c"], ["a", "bc"],
+        0.0, -0.0, 10**5000, b"a", "a", [], {}, None,
+    ]  # fmt: skip
+    digests = [digest(value)[0] for value in values]
+    assert None not in digests
+    assert len(set(digests)) == len(values)
+
+
+def nested(depth):
+    return [] if depth == 0 else [nested(depth - 1)]
+
+
+def itself():
+    ring = []
+    ring.append(ring)
+    return ring
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (object(), "an object of type object"),
+        ({"rng": np.random.default_rng(1)}, "an object of type Generator"),
+        (np.ma.array([1]), "an object of type MaskedArray"),
+        (np.array([None]), "an array of type object"),
+        (np.zeros(2, "i4,f8"), "an array of type void"),
+        (np.longdouble(1), "an array of type float128"),
+        ({(1, 2): 3}, "a dict with a key"),
+        ([0] * 200_001, "more than 200000 values"),
+        (nested(40), "nested deeper than 32"),
+        (itself(), "nested deeper than 32"),
+        (np.broadcast_to(np.float64(0), (2**13, 2**13)), "more than 256 MB"),
+    ],
+)
+def test_what_has_no_one_rendering_says_why(value, why):
+    found, note = digest(value)
+    assert found is None
+    assert why in note
+    assert len(note) <= 200
+
+
+def test_a_digest_takes_no_copy_of_the_data():
+    data = np.zeros((1500, 4000)).T  # 48 MB, and not in one piece
+    digested = harness_module().digested
+    tracemalloc.start()
+    assert digested(data)["data_sha256"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 2**20
+
+
+def test_data_without_a_digest_fail_no_trial(harness):
+    code = "def make_data(seed, config):\n    return {'f': print}\n\ndef run_trial(arm, seed, config, data):\n    return {'x': 1}\n"
+    done, lines, _ = harness(code, ["a"])
+    assert done.returncode == 0
+    assert (lines[0]["data_sha256"], lines[0]["data_note"]) == (
+        None,
+        "an object of type builtin_function_or_method",
+    )
 
 
 def test_same_seed_same_bytes_even_from_global_generators(harness, tmp_path):

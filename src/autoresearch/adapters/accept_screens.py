@@ -307,7 +307,10 @@ def _numbers_page(view: AcceptanceView, look: Look) -> list[str]:
     rows += title(look, "Arms")
     for arm in check.arms:
         spread = "" if arm.sd is None else f", sd {digits(arm.sd)}"
-        rows += page(look, f"{arm.arm}: n {arm.n}, mean {digits(arm.mean)}{spread}")
+        effort = (
+            "" if arm.cpu_seconds is None else f", {digits(arm.cpu_seconds)} s of CPU a trial (self-reported)"
+        )
+        rows += page(look, f"{arm.arm}: n {arm.n}, mean {digits(arm.mean)}{spread}{effort}")
     rows += title(look, "Scores of the forecasts (lower is better)")
     for s in check.scores:
         rows += page(

@@ -2,8 +2,9 @@
 
 `trials.jsonl` holds one line a trial, in the order in which they ended:
 
-    {"index": 0, "arm": "a", "seed": 1, "status": "ok", "seconds": 0.1,
-     "values": {"accuracy": 0.9}, "arrays": "arrays/0.json", "error": null}
+    {"index": 0, "arm": "a", "seed": 1, "status": "ok", "seconds": 0.1, "cpu_seconds": 0.1,
+     "values": {"accuracy": 0.9}, "arrays": "arrays/0.json", "error": null,
+     "data_sha256": null, "data_note": null}
 
 and `arrays/0.json` the long values of trial 0 by name. Everything in them was
 written beside the experiment's code, so it counts as self-reported and hostile.
@@ -13,18 +14,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from autoresearch.analysis.strict_json import loads
 from autoresearch.errors import InvalidInput
-from autoresearch.records import TrialSpec, clip, first_problem
+from autoresearch.records import Digest, TrialSpec, clip, first_problem
 
 TRIALS_FILE = "trials.jsonl"
 MAX_LINE_BYTES = 4 * 2**20
 MAX_ARRAYS_BYTES = 256 * 2**20
 MAX_DEPTH = 16
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,14 @@ class Trial:
     """Why it failed, as the harness says; empty if it did not."""
     seconds: float
     """Self-reported."""
+    cpu_seconds: float
+    """Of its process and of each descendant that was waited for. Self-reported."""
     values: Mapping[str, JsonValue]
     has_arrays: bool
     """More values stand in `arrays/<index>.json`."""
+    data_sha256: str | None
+    """Of what `make_data` made for it. None: it made none, or `data_note` says why not. Self-reported."""
+    data_note: str
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,13 @@ class _Line(BaseModel):
     arm: str
     seed: int
     status: Literal["ok", "error"]
-    seconds: float
+    seconds: Seconds
+    cpu_seconds: Seconds
     values: dict[str, JsonValue]
     arrays: str | None
     error: str | None
+    data_sha256: Digest | None
+    data_note: Annotated[str, Field(max_length=200)] | None
 
 
 def parse_trials(files: Mapping[str, bytes], issued: Sequence[TrialSpec]) -> Trials:
@@ -145,8 +155,11 @@ def _parse_line(data: bytes, where: str) -> Trial:
         ok=line.status == "ok",
         error=line.error or "",
         seconds=line.seconds,
+        cpu_seconds=line.cpu_seconds,
         values=line.values,
         has_arrays=line.arrays is not None,
+        data_sha256=line.data_sha256,
+        data_note=clip(line.data_note or "", 200),
     )
 
 

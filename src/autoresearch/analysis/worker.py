@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import BinaryIO
 
 from pydantic import JsonValue, ValidationError
@@ -35,6 +36,7 @@ from autoresearch.records import (
     ContrastResult,
     ControlCheck,
     ControlResult,
+    Digest,
     Frozen,
     MetricCard,
     PlanDraft,
@@ -64,6 +66,12 @@ class TrialValue(Frozen):
     """Digest of everything it returned, for comparing repetitions. None with `value`."""
     seconds: float | None
     """Self-reported. None: it did not end."""
+    cpu_seconds: float | None = None
+    """The same, of its process and of each descendant that was waited for."""
+    data_sha256: Digest | None = None
+    """Of what `make_data` made for it; None also where it makes none."""
+    data_note: str = ""
+    """Why what it made has no digest."""
     names: tuple[str, ...] = ()
     """Of everything that it returned, in order."""
     rows: int = 0
@@ -259,11 +267,24 @@ def _answer(request: _Request, files: Mapping[str, bytes]) -> _Reply:
     by_arm = _by_arm(request, values)
     return _Reply(
         trials=tuple(sorted(values, key=lambda value: value.index)),
-        arms=tuple(arm_summaries(request.arms, by_arm)),
+        arms=tuple(_with_effort(arm_summaries(request.arms, by_arm), request.issued, found)),
         contrast=contrast(request.contrast, request.arms, by_arm),
         secondary=tuple(secondary_contrasts(request.secondary, request.arms, by_arm)),
         controls=tuple(_control(check, request, found, values, files) for check in request.controls),
     )
+
+
+def _with_effort(
+    arms: Sequence[ArmSummary], issued: Sequence[TrialSpec], found: Mapping[int, Trial]
+) -> Iterator[ArmSummary]:
+    """What a trial of each arm took on average."""
+    for arm in arms:
+        own = [found[spec.index] for spec in issued if spec.arm == arm.arm]
+        taken = {
+            "seconds": fmean(trial.seconds for trial in own),
+            "cpu_seconds": fmean(trial.cpu_seconds for trial in own),
+        }
+        yield arm.model_copy(update=taken)
 
 
 def _control(
@@ -300,14 +321,22 @@ def _value(
     from autoresearch.analysis.metrics import metric_value
 
     if trial is None or not trial.ok:
-        seconds = trial.seconds if trial else None
-        return TrialValue(index=spec.index, value=None, raw_sha256=None, seconds=seconds)
+        return TrialValue(
+            index=spec.index,
+            value=None,
+            raw_sha256=None,
+            seconds=trial.seconds if trial else None,
+            cpu_seconds=trial.cpu_seconds if trial else None,
+        )
     raw = raw_values(trial, files)
     return TrialValue(
         index=spec.index,
         value=metric_value(metric, raw, _named(spec)),
         raw_sha256=raw_digest(raw),
         seconds=trial.seconds,
+        cpu_seconds=trial.cpu_seconds,
+        data_sha256=trial.data_sha256,
+        data_note=trial.data_note,
         names=tuple(sorted(raw)),
         rows=max(_length(raw.get(name)) for name in metric.arrays.values()),
     )

@@ -2,8 +2,6 @@
 
 from autoresearch.records import Check, ClaimDraft, Grade, PlanDraft
 
-GRADES: tuple[Grade, ...] = ("E0", "E1", "E2", "E3", "E4")
-
 
 def grade_of(claim: ClaimDraft, plan: PlanDraft, check: Check) -> tuple[Grade, str]:
     """The grade, and what holds it there.
@@ -19,7 +17,9 @@ def grade_of(claim: ClaimDraft, plan: PlanDraft, check: Check) -> tuple[Grade, s
 def _weaknesses(plan: PlanDraft, check: Check) -> list[str]:
     """What leaves the numbers themselves in doubt, the gravest first."""
     unlike = [
-        f"{r.trial.arm} seed {r.trial.seed}" for r in check.rechecks if not r.fresh and not r.same_bytes
+        f"{r.trial.arm} seed {r.trial.seed}"
+        for r in check.rechecks
+        if not r.fresh and (not r.same_bytes or r.same_data is False)
     ]
     failed = [f"{c.control.role} control {c.control.of}" for c in check.controls if not c.passed]
     found = {

@@ -79,6 +79,10 @@ def _recheck_differs(given: CheckInputs) -> Iterator[Note]:
         named = ", ".join(f"{spec.arm} seed {spec.seed}" for spec in differing)
         said = f"run again with the same seed, {named} gave other raw values: the code is not deterministic"
         yield Note("block", said)
+    others = [r.trial for r in given.rechecks if r.same_data is False]
+    if others:
+        named = ", ".join(f"{spec.arm} seed {spec.seed}" for spec in others)
+        yield Note("block", f"run again with the same seed, {named} was given other data by make_data")
 
 
 def _recheck_failed(given: CheckInputs) -> Iterator[Note]:

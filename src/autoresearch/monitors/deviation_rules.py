@@ -16,12 +16,24 @@ from autoresearch import experiment_code
 from autoresearch.analysis.worker import TrialValue
 from autoresearch.door import issue_trials
 from autoresearch.experiment_code import CodeProblem
-from autoresearch.records import Deviation, Kind, Plan, Result, Run, Severity, clip, count
+from autoresearch.records import (
+    Deviation,
+    Kind,
+    MadeData,
+    Plan,
+    Result,
+    Run,
+    Severity,
+    TrialSpec,
+    clip,
+    count,
+    digest_of,
+)
 
 UNEQUAL_COMPUTE = 2.0
 """Times that one arm of the contrast takes as long as the other; a starting value."""
 UNEQUAL_SECONDS = 1.0
-"""A trial; differences below this are the machine's."""
+"""A trial, of the clock or of a CPU; differences below this are the machine's."""
 _RUN = "when the trials were read, after the run"
 
 
@@ -33,6 +45,8 @@ class Earlier:
     plan: Plan
     files: Mapping[str, bytes]
     """Path → bytes of its experiment."""
+    data: MadeData | None = None
+    """What `make_data` made there, by the check of its result."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +238,16 @@ def _meaning(files: Mapping[str, bytes], path: str) -> str | bytes | None:
 
 
 def _data(given: DeviationInputs) -> Iterator[Departure]:
-    """Data that are others than when a result was seen."""
+    """Data that differ between the arms of a seed, or from those of which a result was seen."""
+    unlike = [
+        seed for seed, trials in given.by_seed.items() if len({trial.data_sha256 for _, trial in trials}) > 1
+    ]
+    if unlike:
+        yield Departure(
+            "block",
+            f"the arms of {count(len(unlike), 'seed')} were given different data, e.g. seed {unlike[0]}: make_data "
+            "does not depend on its seed and configuration alone, so the arms are not compared on the same data",
+        )
     if given.seen is None:
         return
     before = given.seen.plan
@@ -232,10 +255,42 @@ def _data(given: DeviationInputs) -> Iterator[Departure]:
         yield _after(given.seen, "what make_data does")
     if given.plan.inputs != before.inputs:
         yield _after(given.seen, "the data that it reads")
+    if _other_rows(given.seen.data, made_data(given.run.trials, given.trials)):
+        yield _after(given.seen, "what make_data made, by its digests,")
     if given.plan.config != before.config:
         yield _after(
             given.seen, "the configuration", f"before: {before.config}\nnow: {given.plan.config}"[:20_000]
         )
+
+
+def made_data(issued: Sequence[TrialSpec], trials: Sequence[TrialValue]) -> MadeData | None:
+    """What the trials of a run were given; of arms that differ, the first's. None: nothing was made."""
+    values = {trial.index: trial for trial in trials}
+    by_seed: dict[int, TrialValue] = {}
+    for spec in issued:
+        if spec.index in values:
+            by_seed.setdefault(spec.seed, values[spec.index])
+    digests = [trial.data_sha256 for trial in by_seed.values() if trial.data_sha256]
+    notes = [trial.data_note for trial in by_seed.values() if trial.data_note]
+    if not digests and not notes:
+        return None
+    different = sorted(set(digests))
+    return MadeData(
+        seeds=len(digests),
+        different=len(different),
+        sha256=digest_of(list(different)),
+        note=notes[0] if notes else None,
+    )
+
+
+def _other_rows(before: MadeData | None, now: MadeData | None) -> bool:
+    """Data were one set for every seed on both sides, and not the same set.
+
+    Attempts are issued seeds of their own, so data that follow from the seed cannot be compared.
+    """
+    if before is None or now is None or before.sha256 == now.sha256:
+        return False
+    return all(made.different == 1 and made.seeds > 1 for made in (before, now))
 
 
 def _made(files: Mapping[str, bytes]) -> str | None:
@@ -246,29 +301,35 @@ def _made(files: Mapping[str, bytes]) -> str | None:
 
 
 def _arm_compute(given: DeviationInputs) -> Iterator[Departure]:
-    """One arm of the comparison takes much longer than the other."""
+    """One arm of the comparison takes much more of a CPU than the other, or much longer."""
     contrast = given.plan.contrast
-    arms = [arm for arm in (contrast.treatment, contrast.control) if arm]
-    taken = {
-        arm: [
-            trial.seconds
-            for trials in given.by_seed.values()
-            for own, trial in trials
-            if own == arm and trial.seconds is not None
-        ]
-        for arm in arms
-    }
-    if len(arms) < 2 or not all(taken.values()):
+    if contrast.treatment is None or contrast.control is None:
         return
-    (slow, most), (fast, least) = sorted(
-        ((arm, fmean(seconds)) for arm, seconds in taken.items()), key=lambda pair: -pair[1]
+    measures: tuple[tuple[str, Callable[[TrialValue], float | None]], ...] = (
+        ("s of CPU", lambda trial: trial.cpu_seconds),
+        ("s", lambda trial: trial.seconds),
     )
-    if most - least >= UNEQUAL_SECONDS and most >= UNEQUAL_COMPUTE * least:
-        yield Departure(
-            "warn",
-            f"a trial of {slow} takes {most:.3g} s and one of {fast} {least:.3g} s, by the harness's own clock: "
-            "is the comparison one of equal effort? (CPU time for each arm is not measured outside)",
-        )
+    for unit, taken in measures:
+        means = {}
+        for arm in (contrast.treatment, contrast.control):
+            each = [
+                seconds
+                for trials in given.by_seed.values()
+                for own, trial in trials
+                if own == arm and (seconds := taken(trial)) is not None
+            ]
+            if not each:
+                return
+            means[arm] = fmean(each)
+        slow, fast = sorted(means, key=lambda arm: -means[arm])
+        most, least = means[slow], means[fast]
+        if most - least >= UNEQUAL_SECONDS and most >= UNEQUAL_COMPUTE * least:
+            yield Departure(
+                "warn",
+                f"a trial of {slow} takes {most:.3g} {unit} and one of {fast} {least:.3g} {unit}, as the harness "
+                "measures it: is the comparison one of equal effort?",
+            )
+            return
 
 
 def _hypotheses(given: DeviationInputs) -> Iterator[Departure]:

@@ -134,7 +134,7 @@ def contrast_view(plan: Plan, check: Check) -> dict[str, Any]:
         "level": percent(c.level),
         "interval": Raw(f"\\[{low}, {high}\\]"),
         "outcome": c.outcome,
-        "notes": [*_contrast_notes(plan, check), *_recheck_notes(check)],
+        "notes": [*_contrast_notes(plan, check), *_recheck_notes(check), *_data_notes(check)],
         "arms": [_arm_row(arm.arm, arm.values, arm.mean, arm.sd) for arm in check.arms],
         "controls": [_control_row(result) for result in check.controls],
         "secondary": [_secondary_row(plan, result) for result in check.secondary],
@@ -217,6 +217,23 @@ def _recheck_notes(check: Check) -> list[str]:
             "" if check.fresh_contrast is None else f"; the contrast there is {number(check.fresh_contrast)}"
         )
         notes.append(f"With a fresh seed: {', '.join(values)}{apart}.")
+    return notes
+
+
+def _data_notes(check: Check) -> list[str]:
+    """What the harness says of the data and the effort of each arm; all of it self-reported."""
+    notes = []
+    made = check.data
+    if made is not None and made.seeds:
+        sets = "one set" if made.different == 1 else f"{made.different} different sets"
+        notes.append(
+            f"make_data gave {count(made.seeds, 'seed')} {sets} of data, by their digests (self-reported)."
+        )
+    if made is not None and made.note:
+        notes.append(f"Some of what make_data made has no digest, so it was not compared: {made.note}.")
+    taken = [f"{arm.arm} {number(arm.cpu_seconds, 2)}" for arm in check.arms if arm.cpu_seconds is not None]
+    if taken:
+        notes.append(f"Seconds of CPU a trial, as the harness measures them: {', '.join(taken)}.")
     return notes
 
 

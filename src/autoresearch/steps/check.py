@@ -12,7 +12,7 @@ from autoresearch.forecasting.scores import resolve, score
 from autoresearch.forecasting.sealed import forecasts_on
 from autoresearch.forecasting.surprise import surprise
 from autoresearch.monitors.check_rules import check_findings
-from autoresearch.monitors.deviation_rules import DeviationInputs, Earlier, Unfinished, deviations
+from autoresearch.monitors.deviation_rules import DeviationInputs, Earlier, Unfinished, deviations, made_data
 from autoresearch.ports import Collected, Entry, Job, Needs, Sandbox, Sleep, Warrant
 from autoresearch.records import (
     RULES,
@@ -76,6 +76,7 @@ def run(at: Situation, ports: StepPorts) -> Draft:
         controls=computed.controls,
         scores=[s for forecast in scored for s in score(forecast, resolve(forecast, computed))],
         surprise=surprised,
+        data=made_data(issued.trials, computed.trials),
         rechecks=rechecks,
         fresh_contrast=fresh_contrast(plan, rechecks),
         recheck_files=[artifact_ref(path, data, at.settings) for path, data in sorted(kept.items())],
@@ -110,7 +111,9 @@ def departures(at: Situation, trials: Sequence[TrialValue]) -> list[Deviation]:
         if body.status == "Completed":
             then = _plan_of(at, body)
             files = {ref.path: at.read(then, ref.path) for ref in body_as(then.record, Plan).experiment}
-            earlier.append(Earlier(attempt, body_as(then.record, Plan), files))
+            checks = [e.record.body for e in at.history if entry.digest in e.record.inputs.values()]
+            made = next((check.data for check in checks if isinstance(check, Check)), None)
+            earlier.append(Earlier(attempt, body_as(then.record, Plan), files, made))
         elif body.trials_completed:
             unfinished.append(Unfinished(attempt, body.status, body.trials_completed))
     given = DeviationInputs(
@@ -187,7 +190,7 @@ def compare_rechecks(
     """`recorded` and `again` are the raw outputs of the run and of its recheck."""
     if not specs:
         return []
-    first = {value.index: value.raw_sha256 for value in recompute_values(plan.metric, issued, recorded)}
+    first = {value.index: value for value in recompute_values(plan.metric, issued, recorded)}
     try:
         values = {value.index: value for value in recompute_values(plan.metric, specs, again)}
     except InvalidInput:
@@ -195,14 +198,15 @@ def compare_rechecks(
     return [_recheck(spec, values.get(spec.index), first) for spec in specs]
 
 
-def _recheck(spec: TrialSpec, value: TrialValue | None, first: Mapping[int, str | None]) -> RecheckTrial:
-    fresh = spec.index not in first
-    raw = value.raw_sha256 if value else None
+def _recheck(spec: TrialSpec, again: TrialValue | None, run: Mapping[int, TrialValue]) -> RecheckTrial:
+    first = run.get(spec.index)
+    raw, made = (again.raw_sha256, again.data_sha256) if again else (None, None)
     return RecheckTrial(
         trial=spec,
-        fresh=fresh,
-        same_bytes=None if fresh else raw is not None and raw == first[spec.index],
-        value=value.value if value else None,
+        fresh=first is None,
+        same_bytes=None if first is None else raw is not None and raw == first.raw_sha256,
+        same_data=made == first.data_sha256 if first and made and first.data_sha256 else None,
+        value=again.value if again else None,
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from pydantic import JsonValue
+
 from autoresearch.prompts import cut
 from autoresearch.records import SOURCE_ID, Source
 
@@ -22,6 +24,29 @@ def cited_in(text: str) -> Iterator[str]:
     for bracket in CITED_IN_TEXT.finditer(text):
         for key in _KEY.finditer(bracket[0]):
             yield key[1].rstrip(".:/-")
+
+
+_CITES = re.compile(r"(?:^|\.)cites\.\d+$")
+
+
+def texts_in(where: str, value: JsonValue) -> Iterator[tuple[str, str]]:
+    """Every text of a record's body as plain JSON, with where it stands: `claims.0.statement`."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if (where, key) != ("", "findings"):  # the rules' own words
+                yield from texts_in(f"{where}.{key}".lstrip("."), inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from texts_in(f"{where}.{index}".lstrip("."), inner)
+
+
+def citations_in(value: JsonValue) -> Iterator[tuple[str, str, str]]:
+    """(id, where, text): those in a list `cites`, and those in brackets in a text."""
+    for where, text in texts_in("", value):
+        for id_ in [text] if _CITES.search(where) else cited_in(text):
+            yield id_, where, text
 
 
 @dataclass(frozen=True)

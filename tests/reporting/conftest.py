@@ -115,6 +115,10 @@ class Tale:
 
     # ------------------------------------------------------------ machinery
 
+    sources = ()
+    cites = ()
+    """Of the claim C1."""
+
     def says(self, text: str) -> str:
         return self.foreign or text
 
@@ -162,6 +166,7 @@ class Tale:
             text_sha256=sha256(text.encode()), author=ADA, settings=self.settings,
             workflow=WorkflowRef(name="standard", sha256="1" * 64, files={}),
             tool=Tool(version="0.1.0", lock_sha256="2" * 64), demonstration=self.demonstration,
+            sources=list(self.sources),
         )  # fmt: skip
         return self.add(body, by=HUMAN, author=ADA)
 
@@ -431,6 +436,7 @@ class Tale:
             return Claim(
                 id=name, statement=self.line(text), about=about, level="L1", scope=self.line("two arms; 8 seeds an arm; 30 % wrong labels"), grade=grade,
                 hypotheses=["H1"], verdict="supported", p_before=before, p_after=after, change_our_mind=self.line("a gap below 0.03 at 20 or more fresh seeds"),
+                cites=list(self.cites) if name == "C1" else [],
             )  # fmt: skip
 
         claims = [

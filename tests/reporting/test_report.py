@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from autoresearch.errors import InvalidInput
-from autoresearch.records import Person
+from autoresearch.records import Person, Source, file_ref
 from autoresearch.reporting.report import ReportProse, build, markdown
 
 SCRIPT = Person(name="demonstration script (not a person)", email="demo@localhost")
@@ -387,6 +387,72 @@ def test_a_log_cannot_close_its_fence(tale):
     assert page(told).count("\n## Claims\n") == 2  # the section, and the log's line inside its fence
     assert shape(page(told))[0].count("Claims") == 1
     assert "<byte FF>" in page(told)
+
+
+# --------------------------------------------------- what opened it, and what it cites
+
+
+def test_a_later_cycle_says_who_opened_it_and_why(tale):
+    told = (
+        done(tale())
+        .accept("follow-up", "Now with heavy tails.\n\n## Not a heading")
+        .report()
+        .next_cycle()
+        .to_gate()
+    )
+    text = section(page(told, 2), "Takeaway")
+    assert "Why this cycle: Ada Lovelace asked for a follow-up at the end of cycle 1, 1 March 2026:" in text
+    assert "> Now with heavy tails." in text
+    assert "Why this cycle" not in page(told, 1)
+    assert "Not a heading" not in shape(page(told, 2))[0]
+    assert "gave no reason" in page(done(tale()).accept("follow-up").report().next_cycle().to_gate(), 2)
+
+
+def done(told):
+    return told.to_gate().approve().to_accept()
+
+
+def source(id_, reference, original="reference"):
+    text = None if original == "reference" else file_ref(f"sources/{id_}.txt", b"text")
+    return Source(
+        id=id_, reference=reference, original=original, path="refs.bib", sha256="3" * 64, size=3, text=text
+    )
+
+
+def test_the_sources_that_are_cited_are_listed(tale):
+    told = tale()
+    told.sources = (
+        source("smith2020", "Smith (2020). Shifts", "pdf"),
+        source("jones:2001", "Jones. Unread"),
+        source("other", "Nobody's"),
+    )
+    told.cites = ("smith2020", "made-up")
+    told.foreign = ""
+    text = section(page(done(told)), "Sources cited")
+    assert (
+        "| smith2020 | Smith (2020). Shifts | text of a PDF, refs.bib | `333333333333` | claim C1 |" in text
+    )
+    assert "| made-up | leads to no source of this project | – | – | claim C1 |" in text
+    assert "jones" not in text, "nothing cites it"
+    told.cites = ("jones:2001",)
+    again = tale()
+    again.sources, again.cites = told.sources, told.cites
+    assert "| jones:2001 | Jones. Unread | reference alone, its text was not read, refs.bib |" in page(
+        done(again)
+    )
+    assert "## Sources cited" not in page(done(tale()))
+
+
+def test_a_reference_cannot_write_into_the_page(tale):
+    plain, hostile_one = tale(), tale()
+    plain.sources, plain.cites = (source("k", "A title"),), ("k",)
+    bad = " ".join(HOSTILE.split())[:480]
+    hostile_one.sources, hostile_one.cites = (source("k", bad),), ("k",)
+    assert shape(page(done(hostile_one))) == shape(page(done(plain)))
+    html = build(hostile_one.entries, hostile_one.read, cycle=1)["report.html"].decode()
+    assert "<script" not in html
+    assert 'href="http' not in html
+    assert "evil.example" in html
 
 
 # ------------------------------------------------------------------------ html

@@ -13,7 +13,7 @@ from pydantic import BaseModel, JsonValue
 
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.records import Finding, Kind, Severity
-from autoresearch.sources import Library, cited_in
+from autoresearch.sources import Library, citations_in, texts_in
 
 _DOI = re.compile(r"(?:\bdoi:\s*|\bdoi\.org/|(?<![\w./]))(10\.\d{4,9}/[^\s\"<>\[\]{}|\\]{3,})", re.IGNORECASE)
 _ARXIV = re.compile(
@@ -39,32 +39,18 @@ class CitationInputs:
     @cached_property
     def texts(self) -> list[tuple[str, str]]:
         """Every text in it, with where it stands."""
-        return list(_texts("", self.written))
+        return list(texts_in("", self.written))
 
     def cited(self) -> Iterator[tuple[str, str, str]]:
-        """(id, where, text): those in a list `cites`, and those in brackets in a text."""
-        for where, text in self.texts:
-            in_list = re.search(r"(?:^|\.)cites\.\d+$", where) is not None
-            for id_ in [text] if in_list else cited_in(text):
-                yield id_, where, _round(id_, text)
+        """(id, where, the text round it)."""
+        for id_, where, text in citations_in(self.written):
+            yield id_, where, _round(id_, text)
 
 
 def _round(what: str, text: str) -> str:
     """The text round a reference: a field can be long."""
     at = max(text.find(what), 0)
     return text[max(at - 200, 0) : at + len(what) + 200]
-
-
-def _texts(where: str, value: JsonValue) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if (where, key) != ("", "findings"):  # the rules' own words
-                yield from _texts(f"{where}.{key}".lstrip("."), inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _texts(f"{where}.{index}".lstrip("."), inner)
 
 
 def _unresolved(given: CitationInputs) -> Iterator[Note]:

@@ -47,6 +47,7 @@ from autoresearch.reporting.report_results import (
     surprise_text,
     who,
 )
+from autoresearch.reporting.report_sources import sources_view
 from autoresearch.reporting.story import decided, demonstration, forked, of_cycle, standing
 from autoresearch.reporting.text import day, duration, given, moment, number, percent, total_cost
 from autoresearch.settings_in_force import settings_in_force
@@ -104,6 +105,7 @@ def view_of(
         "findings": finding_groups(found),
         **_critique_view(critique),
         "attempts": attempts_view(entries, found, read, signing_of(history)),
+        "sources": sources_view(_proposal(history, cycle), found),
         "records": record_rows(history),
         **_records_notes(history),
     }
@@ -123,8 +125,7 @@ def _prose_by(history: Sequence[Entry]) -> Raw:
 
 def _head(history: Sequence[Entry], cycle: int, found: Found, prose: Prose | None) -> dict[str, Any]:
     plan, ideas = _body(found, Plan), _body(found, Ideas)
-    proposals = [e for e in history if e.record.kind == "proposal" and e.record.cycle <= cycle]
-    proposal = body_as(proposals[-1].record, Proposal)
+    proposal = _proposal(history, cycle)
     not_stated = "the proposal has it in its own words"
     return {
         "title": prose.title if prose else proposal.title,
@@ -132,6 +133,26 @@ def _head(history: Sequence[Entry], cycle: int, found: Found, prose: Prose | Non
         "meta": _meta(history, cycle, proposal),
         "banners": banners(history, cycle, found),
         "question": plan.question if plan else ideas.question if ideas else not_stated,
+        **_opened_by(history, cycle),
+    }
+
+
+def _proposal(history: Sequence[Entry], cycle: int) -> Proposal:
+    proposals = [e for e in history if e.record.kind == "proposal" and e.record.cycle <= cycle]
+    return body_as(proposals[-1].record, Proposal)
+
+
+def _opened_by(history: Sequence[Entry], cycle: int) -> dict[str, str]:
+    """The decision that a later cycle goes back to, with its reason in the person's own words."""
+    accepted = [e for e in history if e.record.kind == "acceptance" and e.record.cycle == cycle - 1]
+    if not accepted:
+        return {"opened_by": "", "opened_because": ""}
+    entry, body = accepted[-1], body_as(accepted[-1].record, Acceptance)
+    asked = "asked for a follow-up" if body.decision == "follow-up" else "decided"
+    return {
+        "opened_by": f"Why this cycle: {body.reviewer.person.name} {asked} at the end of cycle {cycle - 1}, {day(entry.when)}"
+        f"{':' if body.reason.strip() else ', and gave no reason.'}",
+        "opened_because": body.reason.strip(),
     }
 
 

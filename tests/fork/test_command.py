@@ -65,3 +65,16 @@ def test_what_cannot_be_forked_leaves_nothing_behind(accepted, typed, tmp_path):
     left = {path.name for path in tmp_path.iterdir()}
     assert {"a", "inside"}.isdisjoint(left)
     assert not [name for name in left if name.startswith(".autoresearch-")]
+
+
+def test_a_fork_has_a_file_of_anchors_of_its_own(accepted, typed, tmp_path):
+    """Its parent's would seem to show a history cut back: heads of there that are not here."""
+    parents, own, fork = tmp_path / "parents", tmp_path / "own", tmp_path / "fork"
+    typed("-C", accepted.root, "verify", "--anchor", parents)
+    typed("-C", accepted.root, "fork", "monitor", fork)
+    before, another = parents.read_text(), "it anchors another project than this one"
+    assert another in typed("-C", fork, "verify", "--anchor", parents, code=1)
+    assert parents.read_text() == before
+    assert "anchored in" in typed("-C", fork, "verify", "--anchor", own)
+    assert "anchored already" in typed("-C", fork, "verify", "--anchor", own)
+    assert another in typed("-C", accepted.root, "verify", "--anchor", own, code=1)

@@ -7,8 +7,9 @@ from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.anchor import Anchored
 from autoresearch.cli.output import say, show, show_json
 from autoresearch.cli.wiring import CLOCK, open_project
-from autoresearch.errors import InvalidInput
+from autoresearch.errors import InvalidInput, LedgerError
 from autoresearch.records import Proposal, body_as, parse_record
+from autoresearch.settings_in_force import project_in_force
 from autoresearch.verify import verify
 
 
@@ -26,7 +27,10 @@ def verify_project(folder: Path, anchor: Path | None, *, as_json: bool) -> None:
 
 
 def _project(ledger: GitLedger) -> str:
-    """The project's id, also of a history that reads as no ledger: then it is as the first commit states it."""
-    first = ledger.commits()[0].id
-    record = parse_record(ledger.read("cycles/01/attempt-1/proposal.json", first), "the first record")
-    return body_as(record, Proposal).project
+    """The id in force: a fork has its own. Of a history that reads as no ledger, as its first commit states it."""
+    try:
+        return project_in_force(ledger.entries())
+    except LedgerError:
+        first = ledger.commits()[0].id
+        record = parse_record(ledger.read("cycles/01/attempt-1/proposal.json", first), "the first record")
+        return body_as(record, Proposal).project

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,7 +71,7 @@ class Situation:
         return project_in_force(self.history)
 
     def parsed(self) -> ParsedProposal:
-        return parse_proposal(self.proposal_body().text)
+        return _parsed(self.proposal_body().text)
 
     def library(self) -> Library:
         """What may be cited here."""
@@ -100,6 +101,12 @@ class Situation:
 
     def feedback_digest(self) -> dict[str, str]:
         return {"feedback": self.feedback.digest} if self.feedback else {}
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> ParsedProposal:
+    """Every step of every walk asks for the sections of the same text: half the time of a long replay."""
+    return parse_proposal(text)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from autoresearch.adapters.git_objects import TREE_MODE, Tree, parse_tree
 from autoresearch.errors import LedgerError
 from autoresearch.ports import FileChange
 
+_LASTING = re.compile(r"[0-9a-f]{40}(\^\{tree\})?")
+TREES_KEPT = 256
+"""A step reads the trees of its commit's parent again, `verify` those of each commit twice."""
 _FOUND = re.compile(rb"([0-9a-f]{40}) (blob|tree|commit|tag) (\d+)")
 
 
@@ -39,6 +42,7 @@ class ObjectReader:
         self._one_at_a_time = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._end: Callable[[], object] = lambda: None
+        self._trees: dict[str, Tree] = {}
         self.asked = 0
         """Objects asked for so far."""
 
@@ -58,11 +62,23 @@ class ObjectReader:
                 return None
 
     def tree(self, name: str) -> Tree:
-        """Raises LedgerError if there is no such tree."""
+        """Not to be changed by whoever asks. Raises LedgerError if there is no such tree."""
+        known = self._trees.get(name)
+        if known is not None:
+            return known
         found = self.find(name)
         if found is None or found.kind != "tree":
             raise LedgerError(f"git has no tree {name}")
-        return parse_tree(found.data)
+        tree = parse_tree(found.data)
+        if _LASTING.fullmatch(name):
+            self._keep(name, tree)
+        return tree
+
+    def _keep(self, name: str, tree: Tree) -> None:
+        with self._one_at_a_time:
+            self._trees[name] = tree
+            if len(self._trees) > TREES_KEPT:
+                del self._trees[next(iter(self._trees))]
 
     def blob(self, oid: str) -> bytes:
         found = self.find(oid)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.config import render_settings, settings_diff
 from autoresearch.errors import Pending
 from autoresearch.records import Settings
@@ -82,7 +83,7 @@ def derive(root, scratch):
     scratch.mkdir()
     ledger = GitLedger(root, STILL)
     workflow = parse_workflow(ledger.read("workflow/workflow.yaml", ledger.entries()[0].commit).decode())
-    replay(ledger, lambda clock: GitLedger.create(scratch, At(clock)), workflow, lambda _: None)
+    replay(ledger, lambda clock: ScratchLedger.create(scratch, At(clock)), workflow, lambda _: None)
     assert GitLedger(scratch, STILL).head() == ledger.head()
     ledger.close()
 

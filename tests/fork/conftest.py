@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.errors import AutoresearchError
 from autoresearch.replay import replay
 from autoresearch.testing import FixedClock
@@ -85,7 +85,7 @@ def replayed(tmp_path, opened):
         (tmp_path / name).mkdir()
 
         def make_scratch(time):
-            scratches.append(opened(GitLedger.create(tmp_path / name, At(time))))
+            scratches.append(opened(ScratchLedger.create(tmp_path / name, At(time))))
             return scratches[-1]
 
         first = ledger.entries()[0].commit

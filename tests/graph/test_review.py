@@ -10,6 +10,7 @@ from datetime import datetime
 import pytest
 
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.cli.desk import refuse_foreign_changes
 from autoresearch.cli.wiring import model_for as model_for_step
 from autoresearch.cli.wiring import project_workflow, writes_by_model
@@ -215,7 +216,7 @@ class TapeClock:
 def make_again(ledger, folder):
     workflow = project_workflow(ledger)
     made = []
-    replay(ledger, lambda time: GitLedger.create(folder, TapeClock(time)), workflow, made.append)
+    replay(ledger, lambda time: ScratchLedger.create(folder, TapeClock(time)), workflow, made.append)
     return len(made)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from autoresearch.adapters.anthropic_model import AnthropicModel
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.errors import Pending
 from autoresearch.layout import PROPOSAL_FILE, SETTINGS_FILE, vouched_files
 from autoresearch.records import Config, ModelChoice, Proposal, Record, Settings, Tool, digest_of
@@ -357,7 +358,7 @@ def again(tmp_path, opened):
         ledgers = []
 
         def make_scratch(time):
-            ledgers.append(GitLedger.create(scratch, At(time)))
+            ledgers.append(ScratchLedger.create(scratch, At(time)))
             return ledgers[-1]
 
         try:

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 import deaths
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.replay import replay
 from autoresearch.reporting.status import status
 from autoresearch.testing import FixedClock
@@ -131,7 +132,7 @@ class Courses(RuleBasedStateMachine):
             made = []
 
             def create(time):
-                made.append(GitLedger.create(Path(scratch), At(time)))
+                made.append(ScratchLedger.create(Path(scratch), At(time)))
                 return made[-1]
 
             replay(ledger, create, workflow, lambda _: None)

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.adapters.ssh_signer import SshSigner
 from autoresearch.errors import AuthorNeeded, LedgerError, NotApproved, Pending, Stale
 from autoresearch.records import Reviewer, Settings
@@ -67,7 +67,7 @@ def test_replay_makes_the_same_commits_without_the_key(finished, opened, tmp_pat
     made = []
 
     def scratch(time):
-        made.append(GitLedger.create(tmp_path, At(time)))
+        made.append(ScratchLedger.create(tmp_path, At(time)))
         return made[-1]
 
     number = replay(source, scratch, workflow, lambda _: None)

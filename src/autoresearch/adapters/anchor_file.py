@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autoresearch.adapters.git_objects import sync_folder
+from autoresearch.adapters.git_objects import sync
 from autoresearch.anchor import Anchored, read_anchors, with_anchor
 from autoresearch.errors import InvalidInput
 
@@ -44,7 +44,7 @@ class AnchorFile:
                 line = line[os.write(descriptor, line) :]
             os.fsync(descriptor)
             grew = os.fstat(descriptor).st_size > len(data)
-        sync_folder(self._path.resolve().parent)
+        sync(self._path.resolve().parent)
         return grew
 
     def _read(self, data: bytes) -> list[Anchored]:

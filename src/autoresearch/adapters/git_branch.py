@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoresearch.adapters.git_objects import sync_folder, temporary_name, write_new
+from autoresearch.adapters.git_objects import Sync, sync, temporary_name, write_new
 from autoresearch.boundaries import Reached
 
 
@@ -28,6 +28,7 @@ class Branch:
     scratch: Path
     """A folder of ours: beside the branch, git would take a temporary file for another branch."""
     reached: Reached
+    sync: Sync = sync
 
     @property
     def lock(self) -> Path:
@@ -47,12 +48,13 @@ class Branch:
             self.lock.unlink()
             raise Moved
         self.reached("branch placed")
-        sync_folder(self.place.parent)
+        self.sync(self.place.parent)
 
     def _take_lock(self, new: str) -> None:
         temporary = temporary_name(self.place, self.scratch)
         try:
-            write_new(temporary, _line(new), 0o644, sync=True)
+            write_new(temporary, _line(new), 0o644)
+            self.sync(temporary)
             self.reached("branch written")
             os.link(temporary, self.lock)
         except FileExistsError as error:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import git
 from filelock import FileLock, Timeout
@@ -28,11 +28,12 @@ from autoresearch.adapters.git_objects import (
     BLOB_MODE,
     CommitParts,
     ObjectWriter,
+    Sync,
     grow_tree,
     object_id,
     remove_half_written,
     store_durably,
-    sync_folder,
+    sync,
     write_durably,
 )
 from autoresearch.adapters.git_place import BRANCH
@@ -110,10 +111,11 @@ class Change:
 class GitLedger:
     """The ledger of the project in `root`. Implements `ports.Ledger`."""
 
-    def __init__(self, root: Path, clock: Clock, reached: Reached = go_on) -> None:
+    def __init__(self, root: Path, clock: Clock, reached: Reached = go_on, sync: Sync = sync) -> None:
         self.root = root
         self._clock = clock
         self._reached = reached
+        self._sync = sync
         try:
             self._repo = git.Repo(root, search_parent_directories=False)
         except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
@@ -126,7 +128,7 @@ class GitLedger:
         self._cached: tuple[str, list[Entry]] = ("", [])
 
     @classmethod
-    def create(cls, root: Path, clock: Clock) -> "GitLedger":
+    def create(cls, root: Path, clock: Clock) -> Self:
         """An empty ledger in `root`, which exists and is empty."""
         # An empty template: no hook of this machine's comes along.
         try:
@@ -339,8 +341,8 @@ class GitLedger:
         journal = self._own / "journal"
         with self._writing():
             journal.mkdir(parents=True, exist_ok=True)
-            write_durably(journal / key, data, "journal entry", reached=self._reached)
-            sync_folder(journal)
+            write_durably(journal / key, data, "journal entry", reached=self._reached, sync=self._sync)
+            self._sync(journal)
 
     def outputs_dir(self, run_id: str) -> Path:
         """A new, empty directory for what a run leaves, until it is committed."""
@@ -434,12 +436,13 @@ class GitLedger:
     def _parts(self, record: Record, after: str, author: Person, when: datetime) -> CommitParts:
         """The commit of `record` on top of `after`, but for its tree. Raises Stale."""
         entries = self.entries()
-        parent = entries[-1].record if entries else None
-        if record.parent != (parent.digest if parent else None):
+        last = entries[-1] if entries else None
+        if record.parent != (last.digest if last else None):
             raise Stale("the project moved on meanwhile; look again with: autoresearch status")
+        before, digest = (last.record, last.digest) if last else (None, "")
         return CommitParts(
             tree="", parents=(after,) if after else (), author=author, when=when,
-            message=commit_message(record, parent),
+            message=commit_message(record, before, parent_digest=digest),
         )  # fmt: skip
 
     def _grow(
@@ -466,7 +469,7 @@ class GitLedger:
         changes: Mapping[str, FileChange] | None = None,
     ) -> bytes:
         """Put `blobs` on top of `old`; `commit_of` makes the commit object of a tree. Returns that object."""
-        writer = ObjectWriter(self.git_dir / "objects", self._reached)
+        writer = ObjectWriter(self.git_dir / "objects", self._reached, self._sync)
         with self._writing():
             try:
                 raw = commit_of(self._grow(writer, blobs, old, changes))
@@ -522,7 +525,9 @@ class GitLedger:
                 target = self.root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 data = self._objects.blob(change.oid)
-                write_durably(target, data, "work file", scratch=scratch, reached=self._reached)
+                write_durably(
+                    target, data, "work file", scratch=scratch, reached=self._reached, sync=self._sync
+                )
                 if change.mode == "100755":
                     target.chmod(target.stat().st_mode | 0o111)
         self._reached("work files written")
@@ -531,7 +536,7 @@ class GitLedger:
         self._reached("index updated")
 
     def _branch(self) -> Branch:
-        return Branch(self.git_dir / BRANCH, self._scratch(), self._reached)
+        return Branch(self.git_dir / BRANCH, self._scratch(), self._reached, self._sync)
 
     def _scratch(self) -> Path:
         folder = self._own / "scratch"
@@ -613,8 +618,8 @@ class GitLedger:
     def _store(self, sha256: str, content: Content) -> None:
         folder = self._own / "artifacts"
         folder.mkdir(parents=True, exist_ok=True)
-        store_durably(folder / sha256, content, self._reached)
-        sync_folder(folder)
+        store_durably(folder / sha256, content, self._reached, self._sync)
+        self._sync(folder)
 
     def _run(self, *args: str, check: bool = True) -> str:
         try:

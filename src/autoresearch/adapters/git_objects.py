@@ -46,6 +46,18 @@ def object_id(kind: str, data: bytes) -> str:
     return hashlib.sha1(b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
 
 
+Sync = Callable[[Path], None]
+"""Makes what a file holds, or what a folder names, survive a power cut."""
+
+
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class ObjectWriter:
     """Puts objects below `objects`. They stand under their names, durably, after `sync`.
 
@@ -53,9 +65,10 @@ class ObjectWriter:
     disk's own journal wait for every one of them.
     """
 
-    def __init__(self, objects: Path, reached: Reached = go_on) -> None:
+    def __init__(self, objects: Path, reached: Reached = go_on, sync: Sync = sync) -> None:
         self._objects = objects
         self._reached = reached
+        self._sync = sync
         self._written: dict[Path, Path] = {}
         """Where it will stand → the temporary file."""
         self._touched: set[Path] = set()
@@ -81,15 +94,15 @@ class ObjectWriter:
     def sync(self) -> None:
         """Put everything written so far in place; then it survives a power cut."""
         for temporary in self._written.values():
-            _sync(temporary)
+            self._sync(temporary)
             self._reached("object synced")
         for place, temporary in self._written.items():
             temporary.replace(place)
             self._reached("object placed")
         self._written.clear()
         for folder in sorted(self._touched):
-            sync_folder(folder)
-        sync_folder(self._objects)
+            self._sync(folder)
+        self._sync(self._objects)
         self._touched.clear()
         self._reached("objects durable")
 
@@ -154,7 +167,13 @@ def parse_tree(data: bytes) -> Tree:
 
 
 def write_durably(
-    path: Path, data: bytes, what: str, *, scratch: Path | None = None, reached: Reached = go_on
+    path: Path,
+    data: bytes,
+    what: str,
+    *,
+    scratch: Path | None = None,
+    reached: Reached = go_on,
+    sync: Sync = sync,
 ) -> None:
     """Write through a temporary file, sync and rename: the old content or the new, never half.
 
@@ -165,7 +184,7 @@ def write_durably(
     try:
         write_new(temporary, data, 0o644)
         reached(f"{what} written")
-        _sync(temporary)
+        sync(temporary)
         reached(f"{what} synced")
         temporary.replace(path)
         reached(f"{what} placed")
@@ -182,22 +201,11 @@ def temporary_name(place: Path, folder: Path | None = None) -> Path:
     return (folder or place.parent) / f"tmp_obj_{os.getpid()}_{next(_number)}_{place.name}"
 
 
-def write_new(path: Path, data: bytes, mode: int, *, sync: bool = False) -> None:
+def write_new(path: Path, data: bytes, mode: int) -> None:
     path.unlink(missing_ok=True)  # of a process that had this one's number, and was killed
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
-        if sync:
-            file.flush()
-            os.fsync(descriptor)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_half_written(root: Path, folders: str) -> None:
@@ -222,14 +230,14 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def store_durably(place: Path, content: Content, reached: Reached = go_on) -> None:
+def store_durably(place: Path, content: Content, reached: Reached = go_on, sync: Sync = sync) -> None:
     """Put `content` at `place` for good: a file on the same file system by a second name, else copied."""
     temporary = temporary_name(place)
     try:
         _link_or_copy(content, temporary)
         temporary.chmod(0o444)
         reached("artifact written")
-        _sync(temporary)
+        sync(temporary)
         reached("artifact synced")
         # Of two names of one file, `rename` would leave both.
         temporary.replace(place) if not _same_file(temporary, place) else temporary.unlink()
@@ -252,14 +260,6 @@ def _link_or_copy(content: Content, target: Path) -> None:
 
 def _same_file(one: Path, other: Path) -> bool:
     return other.exists() and one.samefile(other)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _ident(text: str) -> str:

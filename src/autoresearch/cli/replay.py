@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from autoresearch import __version__, assets
 from autoresearch.adapters.git_ledger import GitLedger
+from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.cli.wiring import CLOCK, first_proposal, open_project
 from autoresearch.comparison import TOLERANCE
 from autoresearch.errors import AutoresearchError
@@ -72,8 +73,8 @@ def derive_again(ledger: GitLedger) -> None:
 
     with tempfile.TemporaryDirectory(prefix="autoresearch-replay-") as scratch:
 
-        def make(time: Callable[[], datetime]) -> GitLedger:
-            return GitLedger.create(Path(scratch), TapeClock(time))
+        def make(time: Callable[[], datetime]) -> ScratchLedger:
+            return ScratchLedger.create(Path(scratch), TapeClock(time))
 
         try:
             number = replay(ledger, make, _first_workflow(ledger), show, other_versions=bool(other))

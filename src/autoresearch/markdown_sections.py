@@ -54,8 +54,6 @@ class Document:
     title: str
     """Empty if there is none."""
     title_line: int
-    preamble: Section
-    """What stands before the first `##`, the title's line left out."""
     sections: tuple[Section, ...]
 
 
@@ -93,7 +91,6 @@ def read(text: str, source: str) -> Document:
     scanner = _Scanner(text, source)
     prose = scanner.prose()
     title, starts = _outline(prose, source)
-    prose = [item for item in prose if title is None or item[0] != title.line]
     raw_lines = text.split("\n")
     ends = [heading.line - 1 for heading in starts[1:]] + [len(raw_lines)]
     parts = []
@@ -105,17 +102,17 @@ def read(text: str, source: str) -> Document:
         parts.append(
             Section(heading.text, heading.line, raw, tuple(prose[kept]), tuple(scanner.fences[held]))
         )
-    return Document(title.text if title else "", title.line if title else 1, parts[0], tuple(parts[1:]))
+    return Document(title.text if title else "", title.line if title else 1, tuple(parts))
 
 
 def _outline(prose: list[tuple[int, str]], source: str) -> tuple[Heading | None, list[Heading]]:
-    """The title, and the `##` headings with a nameless one before the first."""
+    """The title, and the `##` headings."""
     title: Heading | None = None
-    starts = [Heading(0, 2, "")]
+    starts: list[Heading] = []
     for heading in _headings(prose):
         if heading.level == 2:
             starts.append(heading)
-        elif title is None and len(starts) == 1:
+        elif title is None and not starts:
             title = heading
         else:
             why = "a second title" if title else "the title stands after the first section"

@@ -28,7 +28,6 @@ MATERIAL = "prompts/material.md"
 """What there is to work on: nothing in it depends on the step, but how many records there are."""
 ANSWER = "prompts/answer.md"
 """Which form to fill in, and why this attempt was opened."""
-FRAME = (*SYSTEM, MATERIAL, ANSWER)
 
 VARIABLES = (
     "proposal", "sources", "cycles", "records", "before", "feedback", "step", "kind", "cycle", "attempt", "forms",

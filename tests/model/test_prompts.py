@@ -10,8 +10,10 @@ import pytest
 from autoresearch import assets
 from autoresearch.errors import InvalidInput
 from autoresearch.prompts import (
-    FRAME,
+    ANSWER,
+    MATERIAL,
     SEES,
+    SYSTEM,
     VARIABLES,
     data_block,
     file_items,
@@ -285,7 +287,7 @@ def test_a_shipped_workflow_has_the_standard_steps_and_says_only_what_differs(wo
 
 def test_every_prompt_of_the_frame_and_of_the_steps_ships_with_the_standard_workflow():
     steps = parse_workflow(shipped("workflow.yaml")).steps.values()
-    needed = {*FRAME, *(step.prompt for step in steps if step.prompt)}
+    needed = {*SYSTEM, MATERIAL, ANSWER, *(step.prompt for step in steps if step.prompt)}
     assert {f"prompts/{name}.md" for name in own_prompts(assets.STANDARD)} == needed
 
 

@@ -1477,8 +1477,15 @@ class Claim(ClaimDraft):
 
     grade: Grade
     """Computed from plan and check, by `forecasting.evidence`."""
+    replicated: bool = False
+    """Another design of the project, in a cycle that was accepted, bore on its hypotheses the same way."""
     assumes: list[Name] = []
     """Assumptions that were open when the plan was made: the claim holds only if they do."""
+
+    @property
+    def evidence(self) -> str:
+        """`E2`, or `E2+r` where it was replicated."""
+        return f"{self.grade}+r" if self.replicated else self.grade
 
     @property
     def belief(self) -> str:

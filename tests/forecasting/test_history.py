@@ -1,9 +1,12 @@
 """Forecasts and belief through real histories: two cycles of one project, and an edit."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autoresearch.forecasting import belief, standing
 from autoresearch.forecasting.standing import accepted_before, design_of
 from autoresearch.forecasting.track import coverage_line, each_result_once, scored_in
 from autoresearch.records import (
@@ -180,6 +183,47 @@ def test_another_design_moves_it_again(replicated):
     assert second["C-H1"] == (0.75, 0.9, "supported")
     plans = bodies(replicated, Plan)
     assert design_of(plans[0]) != design_of(plans[1])
+
+
+def test_only_another_design_replicates(again, replicated):
+    def marks(ledger):
+        return [{claim.id: claim.evidence for claim in body.claims} for body in bodies(ledger, Conclusion)]
+
+    alone = {"C-H1": "E2", "C-R1": "E2", "C-target": "E2"}
+    assert marks(again) == [alone, alone], "more seeds of one design are no replication"
+    twice = {"C-H1": "E2+r", "C-R1": "E2+r", "C-target": "E2"}
+    assert marks(replicated) == [alone, twice], "nothing here is replicated at the target"
+
+
+def test_other_designs_that_went_another_way_replicate_nothing(replicated):
+    plans, checks, conclusions = (bodies(replicated, kind) for kind in (Plan, Check, Conclusion))
+    accepted = accepted_before(replicated.entries(), 2)
+    claim = conclusions[1].claims[0]
+    assert standing.replicated(claim, plans[1], checks[1], accepted)
+    for outcome in ("negative", "inconclusive"):
+        contrast = checks[1].contrast.model_copy(update={"outcome": outcome})
+        turned = checks[1].model_copy(update={"contrast": contrast})
+        assert not standing.replicated(claim, plans[1], turned, accepted)
+    rejected = [replace(one, kept=frozenset()) for one in accepted]
+    assert not standing.replicated(claim, plans[1], checks[1], rejected)
+    weak = [replace(one, conclusion=graded(one.conclusion, "E1")) for one in accepted]
+    assert not standing.replicated(claim, plans[1], checks[1], weak)
+
+
+def graded(conclusion, grade):
+    claims = [claim.model_copy(update={"grade": grade}) for claim in conclusion.claims]
+    return conclusion.model_copy(update={"claims": claims})
+
+
+def test_a_replicated_claim_may_move_beyond_what_one_design_may(replicated):
+    """ln 10 holds for each design, and two of them add up."""
+    first, second = bodies(replicated, Conclusion)
+    start, end = first.claims[0].p_before, second.claims[0].p_after
+    assert math.log(end / (1 - end)) - math.log(start / (1 - start)) == pytest.approx(2 * math.log(3))
+    step = second.claims[0]
+    assert belief.step_check(step.p_before, step.p_after, 0.0) == "over", (
+        "without the new design it would not fit"
+    )
 
 
 @pytest.mark.parametrize("which", ["again", "replicated"])

@@ -315,6 +315,13 @@ def test_no_effect_may_be_claimed_of_a_negligible_interval_only(study):
 # -------------------------------------------------------------------- evidence
 
 
+def test_a_mark_of_replication_that_no_other_design_earned(study):
+    claim(study, 0, replicated=True)
+    [finding] = found(study)
+    assert (finding.check, finding.severity) == ("conclusion.grade-differs", "block")
+    assert "no other accepted design" in finding.explanation
+
+
 def test_a_self_reported_metric_caps_the_grade(study):
     reported(study)
     assert {f.check for f in found(study)} == {"conclusion.grade-differs"}

@@ -255,7 +255,7 @@ def _tail(claim: Claim) -> str:
 
 
 def _figures(claim: Claim) -> str:
-    return f"{claim.about}, {claim.level}, {claim.grade}, {claim.belief.replace('→', '->')}"
+    return f"{claim.about}, {claim.level}, {claim.evidence}, {claim.belief.replace('→', '->')}"
 
 
 # ----------------------------------------------------------------- sections

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoresearch.forecasting.belief import design_step, likelihoods, log_ratio
+from autoresearch.forecasting.evidence import grade_of
 from autoresearch.ports import Entry
 from autoresearch.records import (
     Acceptance,
     Check,
     Claim,
+    ClaimDraft,
     Conclusion,
     Critique,
     Digest,
+    Grade,
     Hypothesis,
     Kind,
     Plan,
@@ -23,6 +26,9 @@ from autoresearch.records import (
     body_as,
     digest_of,
 )
+
+REPLICABLE: tuple[Grade, ...] = ("E2", "E3", "E4")
+"""Below these the numbers themselves are in doubt, and nothing is there to be replicated."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,33 @@ def step_of(hypothesis: Hypothesis, plan: Plan, check: Check, accepted: Sequence
         if known.statement == hypothesis.statement
     ]
     return design_step(earlier, _ratio(hypothesis, check))
+
+
+def replicated(claim: ClaimDraft, plan: Plan, check: Check, accepted: Sequence[Accepted]) -> bool:
+    """Whether another design moved each of the claim's hypotheses the same way, and that was accepted.
+
+    Of the same design more seeds are no replication; nor is a result whose evidence is below E2. A
+    claim about the target is replicated at the target, which nothing here is.
+    """
+    own = [h for h in plan.hypotheses if h.id in claim.hypotheses]
+    if claim.about != "proxy" or not own or grade_of(claim, plan, check)[0] not in REPLICABLE:
+        return False
+    others = [cycle for cycle in accepted if design_of(cycle.plan) != design_of(plan)]
+    return all(any(_bore_alike(h, check, cycle) for cycle in others) for h in own)
+
+
+def _bore_alike(hypothesis: Hypothesis, check: Check, other: Accepted) -> bool:
+    """An accepted claim of `other`, on good evidence, rests on the hypothesis and went the same way."""
+    for known in other.plan.hypotheses:
+        if known.statement != hypothesis.statement:
+            continue
+        stands = any(
+            claim.id in other.kept and known.id in claim.hypotheses and claim.grade in REPLICABLE
+            for claim in other.conclusion.claims
+        )
+        if stands and _ratio(known, other.check) * _ratio(hypothesis, check) > 0:
+            return True
+    return False
 
 
 def _ratio(hypothesis: Hypothesis, check: Check) -> float:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from autoresearch.forecasting import belief
 from autoresearch.forecasting.evidence import grade_of
-from autoresearch.forecasting.standing import Accepted, prior_of, step_of, target_prior_of
+from autoresearch.forecasting.standing import Accepted, prior_of, replicated, step_of, target_prior_of
 from autoresearch.monitors import numbers
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import (
@@ -269,6 +269,14 @@ def _grade_differs(given: ConclusionInputs) -> Iterator[Note]:
             yield Note(
                 "block",
                 f"{claim.id} is graded {claim.grade}; its evidence is {grade}: {why}",
+                claim.statement,
+            )
+        again = replicated(claim, given.plan, given.check, given.accepted)
+        if claim.replicated != again:
+            said = "no other accepted design" if claim.replicated else "another accepted design"
+            yield Note(
+                "block",
+                f"{claim.id} is marked {claim.evidence}, but {said} bore on its hypotheses the same way",
                 claim.statement,
             )
 

@@ -263,7 +263,7 @@ def _claim_row(claim: Claim, acceptance: Acceptance | None) -> dict[str, object]
         "statement": claim.statement,
         "about": claim.about,
         "level": claim.level,
-        "grade": claim.grade,
+        "grade": claim.evidence,
         "belief": _belief(claim),
         "verdict": Raw(told[verdict] if verdict else undecided),
         "hypotheses": Raw(about),
@@ -282,9 +282,11 @@ def scale_note(conclusion: Conclusion) -> str:
     """The levels and grades that occur, in words."""
     levels = sorted({claim.level for claim in conclusion.claims})
     grades = sorted({claim.grade for claim in conclusion.claims})
+    again = any(claim.replicated for claim in conclusion.claims)
     words = [
         *(f"{name}: {_LEVELS[name]}" for name in levels),
         *(f"{name}: {_GRADES[name]}" for name in grades),
+        *(["+r: another accepted design of this project came out the same way"] if again else []),
     ]
     return f"Levels of claim and grades of evidence: {'; '.join(words)}."
 

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from autoresearch.forecasting.belief import moved, target_log_ratio, tells_nothing
 from autoresearch.forecasting.evidence import grade_of
-from autoresearch.forecasting.standing import Accepted, accepted_before, prior_of, step_of, target_prior_of
+from autoresearch.forecasting.standing import (
+    Accepted,
+    accepted_before,
+    prior_of,
+    replicated,
+    step_of,
+    target_prior_of,
+)
 from autoresearch.monitors.wording import sizes
 from autoresearch.records import (
     RULES,
@@ -54,10 +61,12 @@ def run(at: Situation, ports: StepPorts) -> Draft:
 
 
 def completed(claim: ClaimDraft, at: Situation) -> Claim:
-    """The claim with its grade, and with the assumptions that nobody tested."""
+    """The claim with its grade, whether it was replicated, and the assumptions that nobody tested."""
     grade, _ = grade_of(claim, at.body(Plan), at.body(Check))
     untested = [a.id for a in at.body(Critique).assumptions if a.status == "open"]
-    return Claim(**claim.model_dump(), grade=grade, assumes=untested)
+    accepted = accepted_before(at.history, at.cycle)
+    again = replicated(claim, at.body(Plan), at.body(Check), accepted)
+    return Claim(**claim.model_dump(), grade=grade, replicated=again, assumes=untested)
 
 
 def conclusion_from(at: Situation) -> Conclusion:

@@ -43,7 +43,7 @@ def _in_full(history: Sequence[Entry], cycle: int) -> str:
 
 def _claims(conclusion: Conclusion, verdicts: dict[str, str]) -> list[str]:
     claims = [
-        f"claim {claim.id}, {verdicts.get(claim.id, 'not decided')}, {claim.about}, grade {claim.grade}, "
+        f"claim {claim.id}, {verdicts.get(claim.id, 'not decided')}, {claim.about}, grade {claim.evidence}, "
         f"belief {claim.p_before:.2f} to {claim.p_after:.2f}: {clip(claim.statement, 200)}"
         for claim in conclusion.claims[:6]
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoresearch.forecasting import belief, standing
+from autoresearch.forecasting.reference import references
 from autoresearch.forecasting.standing import accepted_before, design_of
 from autoresearch.forecasting.track import coverage_line, each_result_once, scored_in
 from autoresearch.records import (
@@ -110,6 +111,21 @@ def test_the_reference_is_uniform_first_and_then_from_the_earlier_result(again):
     assert after["contrast > 0.0"].p == pytest.approx(2 / 3)
     assert after["outcome"].categories["positive"] == pytest.approx(2 / 5)
     assert after["outcome"].reasoning.startswith("1 earlier result of this comparison")
+
+
+def test_earlier_results_that_are_alike_but_for_rounding_give_no_interval(again):
+    plan, check = bodies(again, Plan)[0], bodies(again, Check)[0]
+    assert check.contrast.estimate != 0
+
+    def about_the_contrast(estimate):
+        contrast = check.contrast.model_copy(update={"estimate": estimate})
+        earlier = [check, check.model_copy(update={"contrast": contrast})]
+        return [f for f in references([own(-1.0, -0.5, 0.0)], plan, earlier) if f.about == "contrast"]
+
+    assert about_the_contrast(math.nextafter(check.contrast.estimate, 9)) == []
+    assert about_the_contrast(check.contrast.estimate) == []
+    (apart,) = about_the_contrast(check.contrast.estimate + 0.1)
+    assert apart.quantiles[1] == pytest.approx(check.contrast.estimate + 0.05)
 
 
 def test_everybody_is_scored_beside_the_reference(again):

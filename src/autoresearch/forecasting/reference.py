@@ -16,6 +16,8 @@ from autoresearch.records import OUTCOMES, Check, Forecast, MetricCard, Plan, bo
 
 NATURAL_RANGE = {"accuracy": (0.0, 1.0), "brier": (0.0, 1.0), "auc": (0.0, 1.0), "ece": (0.0, 1.0)}
 """Of the formulas that have one."""
+ROUNDING = 1e-9
+"""Results that differ by less than this share of themselves are alike."""
 STATED, EARLIER, UNIFORM = "reference:stated base rate", "reference:earlier results", "reference:uniform"
 
 
@@ -87,12 +89,13 @@ def _earlier(about: About, name: str, earlier: Sequence[Check]) -> Forecast | No
             reasoning=f"{said}, as (k + 1) / (n + {len(OUTCOMES)}).",
         )  # fmt: skip
     values = list(_values(about, earlier))
-    spread = stdev(values) if len(values) > 1 else 0.0
-    if spread == 0:
-        return None  # one value, or all alike, says nothing of how far the next may be
+    if len(values) < 2:
+        return None
     from scipy.stats import t
 
-    half = float(t.ppf(0.9, len(values) - 1)) * spread * sqrt(1 + 1 / len(values))
+    half = float(t.ppf(0.9, len(values) - 1)) * stdev(values) * sqrt(1 + 1 / len(values))
+    if half <= ROUNDING * max(map(abs, values)):
+        return None  # all alike says nothing of how far the next may be
     middle = fmean(values)
     return Forecast(
         id=name, forecaster=EARLIER, shape="quantile", about=text,

@@ -340,7 +340,7 @@ def test_a_single_claim_can_be_downgraded(concluded, desk):
 def test_follow_up_reports_and_begins_a_second_cycle(concluded, desk, variant):
     session = desk.terminal("run", cwd=concluded)
     session.wait_for("Do these conclusions follow?")
-    session.decide("follow-up")
+    session.decide("follow-up", "half the shift next")
     session.wait_for(LEAVE_IT)
     session.type("no")
     assert session.end() == 3, session.screen
@@ -360,6 +360,7 @@ def test_follow_up_reports_and_begins_a_second_cycle(concluded, desk, variant):
     session.type(session.digest())
     assert session.end() == 0, session.screen
     assert desk.show(concluded, "acceptance")["body"]["reason"] == "the shift was halved on purpose"
+    assert "half the shift next" in (concluded / "cycles/02/report.md").read_text()
     second = [(row["attempt"], row["kind"]) for row in desk.log(concluded) if row["cycle"] == 2]
     assert [kind for _, kind in second] == [
         *(kind for _, kind in FIRST_ATTEMPT), "approval", *AFTER_APPROVAL, "acceptance", "report",

@@ -541,8 +541,12 @@ def test_turning_conclusions_down_needs_a_reason(gate, subject, decision):
 def test_follow_up(gate, subject):
     g = gate("accept")
     g.answer("Decision: ", "f")
+    g.answer("Why follow-up?", "")
+    g.expect("what comes next works from it")
+    g.answer("Why follow-up?", "now with heavy tails")
     g.answer("type", subject[:8])
-    assert g.result()["decision"] == "follow-up"
+    answer = g.result()
+    assert (answer["decision"], answer["reason"]) == ("follow-up", "now with heavy tails")
 
 
 def test_accepting_over_a_blocking_finding_needs_a_reason(gate, subject):

@@ -132,7 +132,7 @@ class AcceptGate:
                 "The result is far from its forecast; accepting it takes a reason why that may be."
             )
             return True
-        return decision in ("revise", "redo", "reject")
+        return decision in ("revise", "redo", "reject", "follow-up")
 
     def _unexplained(self) -> bool:
         surprise = self.view.check.surprise

@@ -156,7 +156,7 @@ class Dialogue:
             elif answer:
                 return answer
             else:
-                self.say("A reason is due here; the next attempt works from it.")
+                self.say("A reason is due here; what comes next works from it.")
 
     def _reason_from_editor(self) -> str:
         edited = self.edit({"reason.txt": _COMMENT.encode()})

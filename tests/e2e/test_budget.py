@@ -74,6 +74,7 @@ def test_killed_twice_and_stopped_at_its_budget_it_comes_to_its_report(desk, ima
         session.decide("approve")
         assert session.end() == 1, session.screen
         assert "budget.project.calls is 5, of which 5 is spent" in " ".join(session.screen.split())
+        assert "\nautoresearch: budget" in session.screen, "in a line of its own"
         assert "Traceback" not in session.screen
         assert desk.kinds(project)[-1] == "check"
         before = asked()

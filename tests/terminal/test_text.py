@@ -253,6 +253,16 @@ def test_trials_live_on_a_terminal():
     ]
 
 
+@pytest.mark.parametrize(("out", "environ"), [(Terminal(), {"TERM": "xterm"}), (Pipe(), {})])
+def test_what_is_said_after_it_begins_a_line(out, environ):
+    with StderrProgress(HandClock(), environ, out) as progress:
+        progress.say("begun")
+        progress.step("critique", 1, 1)
+    out.write("autoresearch: the budget is spent\n")
+    assert "autoresearch: the budget is spent" in out.getvalue().splitlines()
+    assert "" not in out.getvalue().splitlines()
+
+
 @pytest.mark.parametrize(("out", "environ", "shown"), [(Terminal(), {"TERM": "xterm"}, 100), (Pipe(), {}, 3)])
 def test_a_reply_is_counted_live_and_every_ten_seconds_without_a_terminal(out, environ, shown):
     clock = HandClock()

@@ -3,7 +3,8 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
 from autoresearch.adapters.screen_text import duration
 from autoresearch.ports import Clock, Entry, JobState
@@ -21,7 +22,10 @@ _LIVE = 79
 
 
 class StderrProgress:
-    """Implements `ports.Progress`. Foreign text is escaped; `NO_COLOR` and dumb terminals are honoured."""
+    """Implements `ports.Progress`. Foreign text is escaped; `NO_COLOR` and dumb terminals are honoured.
+
+    As a context manager it ends the live line, so that an error does not stand behind it.
+    """
 
     def __init__(self, clock: Clock, environ: Mapping[str, str], stream: TextIO | None = None) -> None:
         self._clock = clock
@@ -33,6 +37,16 @@ class StderrProgress:
         """The live line on the screen, still to be overwritten."""
         self._last_time = -_SPARSE_SECONDS
         self._last_share = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pending:
+            self._write("\n")
+            self._pending = ""
 
     def step(self, step: str, cycle: int, attempt: int) -> None:
         """A step begins: shown only where the line can be overwritten."""

@@ -35,7 +35,8 @@ def run_demo(base: Path, example: str, folder: Path | None, *, plain: bool) -> N
         say("no terminal: a script answers both gates, and every page of the report says so")
     ledger = GitLedger(made, CLOCK)
     reviewer = person(ledger, None, plain=plain) if attended else DemonstrationReviewer(CLOCK)
-    ending = build_driver(ledger, reviewer, StderrProgress(CLOCK, os.environ), demo_sandbox).run()
+    with StderrProgress(CLOCK, os.environ) as progress:
+        ending = build_driver(ledger, reviewer, progress, demo_sandbox).run()
     build_report(made)
     say_what_next(ledger)
     bad = ended_badly(ending)

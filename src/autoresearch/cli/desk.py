@@ -79,7 +79,7 @@ class WorkTreeDesk:
             self._declined = diff
             return None
         warning = shared_model(self._workflow(), changed)
-        if warning:
+        if warning and (changed.model, changed.models) != (in_force.model, in_force.models):
             say(warning)
         return changed, diff, data
 

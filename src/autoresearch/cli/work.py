@@ -31,14 +31,10 @@ def go_on(folder: Path, *, plain: bool) -> None:
     from autoresearch.driver import ended_badly
 
     ledger = open_for_work(folder)
-    driver = build_driver(
-        ledger,
-        person(ledger, None, plain=plain, notify=notifier(ledger)),
-        StderrProgress(CLOCK, os.environ),
-        sandbox_of(ledger),
-    )
+    reviewer = person(ledger, None, plain=plain, notify=notifier(ledger))
     try:
-        ending = driver.run()
+        with StderrProgress(CLOCK, os.environ) as progress:
+            ending = build_driver(ledger, reviewer, progress, sandbox_of(ledger)).run()
     finally:
         status_of(ledger)
     say_what_next(ledger)

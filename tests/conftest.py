@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tiers"]
 
@@ -13,6 +14,12 @@ ASKED_FOR = {
     "live": "costs money: make test-live, with ANTHROPIC_API_KEY",
 }
 """Marks of tests that run only where `-m` names them, and what to type."""
+
+# How fast an example is says more about the machine than about the code.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", PATIENT)
+settings.register_profile("same", PATIENT, derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -37,6 +37,7 @@ def test_settings_read_back_as_written(model, attempts):
         ("max_attempts = 0", "max_attempts"),
         ("max_attempts = ", "not TOML"),
         ('[model]\nbase_url = "http://key@host"', "base_url"),
+        ('[model]\nbase_url = "http://127.0.0.1:8000/v1/"', "no /v1 at its end"),
         ('[model.plan]\nbase_url = "file:///x"', r"toml: model\.plan\.base_url"),
         ('model = "anthropic:x"', r'model is a table; write\n\[model\]\nuse = "anthropic:x"'),
         ('[models]\nplan = "x"', r"unknown setting models; .* \[model\.STEP\]"),

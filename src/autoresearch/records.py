@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import rfc8785
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -353,7 +354,17 @@ Usd = Annotated[str, BeforeValidator(_as_decimal), Field(pattern=r"^\d{1,9}(\.\d
 UsdCap = Annotated[str, BeforeValidator(_as_decimal), Field(pattern=r"^(none|\d{1,9}(\.\d{1,9})?)$")]
 Cap = Annotated[int, Field(ge=0, le=10**12)] | Literal["none"]
 """A bound, or `none`."""
-BaseUrl = Annotated[str, Field(max_length=500, pattern=r"^(https?://[^\s@]+)?$")]
+
+
+def _without_version(address: str) -> str:
+    if address.rstrip("/").endswith("/v1"):
+        raise ValueError("a base_url has no /v1 at its end: the client adds it")
+    return address
+
+
+BaseUrl = Annotated[
+    str, Field(max_length=500, pattern=r"^(https?://[^\s@]+)?$"), AfterValidator(_without_version)
+]
 
 
 class Price(Frozen):

@@ -1,6 +1,8 @@
 """Projects to fork, and forks of them."""
 
+import os
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from autoresearch.testing_project import drive, make_fork, make_project
 from autoresearch.verify import verify
 from autoresearch.workflow import parse_workflow
 
+COMMAND = str(Path(sys.executable).with_name("autoresearch"))
 TEXT = (Path(__file__).parents[1] / "data" / "quick.md").read_text()
 
 
@@ -125,3 +128,20 @@ def places(ledger):
 @pytest.fixture(name="places")
 def places_of():
     return places
+
+
+@pytest.fixture
+def typed(tmp_path):
+    """The installed command, as Ada types it, without a terminal; what it said."""
+    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ada Reviewer\n\temail = ada@example.org\n")
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def run(*args, code=0):
+        done = subprocess.run(
+            [COMMAND, *map(str, args)], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    return run

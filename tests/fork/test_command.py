@@ -2,29 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
-COMMAND = str(Path(sys.executable).with_name("autoresearch"))
-
-
-@pytest.fixture
-def typed(tmp_path):
-    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ada Reviewer\n\temail = ada@example.org\n")
-    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path / "cache")}
-
-    def run(*args, code=0):
-        done = subprocess.run(
-            [COMMAND, *map(str, args)], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode == code, done.stderr
-        return done.stdout + done.stderr
-
-    return run
 
 
 def test_a_fork_from_the_command_line(accepted, typed, tmp_path):

@@ -9,7 +9,9 @@ BRANCH = "refs/heads/main"
 
 
 def find_root(start: Path) -> Path:
-    """The project that holds `start`. Raises InvalidInput if there is none."""
+    """The project that holds `start`. Raises InvalidInput if there is none, or no such directory."""
+    if not start.is_dir():  # or a mistyped one inside a project would be taken for the project
+        raise InvalidInput(f"{start} {'is not a directory' if start.exists() else 'does not exist'}")
     for folder in (start, *start.parents):
         if (folder / ".git").exists():
             if (folder / ".git" / "autoresearch").is_dir() or (folder / "cycles" / "01").is_dir():

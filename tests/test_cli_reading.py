@@ -132,9 +132,27 @@ def test_an_ordinary_repository_is_no_project(tmp_path):
 
 def test_a_folder_that_does_not_exist(tmp_path):
     done = run("-C", tmp_path / "none", "status", cwd=tmp_path)
-    assert done.returncode in (1, 2)
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"autoresearch: {tmp_path}/none does not exist\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-C", "nosuch/deeper", "status"],
+        ["-C", "proposal.md", "status"],
+        ["diff", "--with", "nosuch"],
+        ["diff", "plan", "--with", "nosuch"],
+        ["forecasts", "nosuch"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_folder_inside_a_project_is_not_the_project(finished, args):
+    done = run(*args, cwd=finished)
+    assert (done.returncode, done.stdout) == (1, "")
+    named = next(word for word in args if word.startswith(("nosuch", "proposal.md")))
+    what = "is not a directory" if named == "proposal.md" else "does not exist"
+    assert done.stderr == f"autoresearch: {finished}/{named} {what}\n"
 
 
 @pytest.mark.parametrize("args", [["status"], ["log"], ["show", "plan"], ["verify"]], ids=" ".join)
@@ -161,6 +179,17 @@ def test_an_unknown_record_names_the_nearest(finished):
     done = run("show", "plna", cwd=finished)
     assert done.returncode == 1
     assert "did you mean plan?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "said"), [(["--cycle", 9], "cycle 9"), (["--cycle", 1, "--attempt", 2], "cycle 1, attempt 2")]
+)
+def test_a_record_of_a_cycle_that_has_none_is_told_where_there_is_one(finished, where, said):
+    done = run("show", "ideas", *where, cwd=finished)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"autoresearch: no record in {said} goes by 'ideas'; the last one that does: ideas (cycle 1, attempt 1)\n"
+    )
 
 
 # ------------------------------------------------------------------- completion

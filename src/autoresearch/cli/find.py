@@ -14,15 +14,21 @@ SHORTEST_PREFIX = 4
 
 def find_entry(entries: Sequence[Entry], name: str, cycle: int | None, attempt: int | None) -> Entry:
     """The latest record whose step, kind or digest prefix is `name`."""
+    named = [entry for entry in entries if _goes_by(entry, name)]
     found = [
         entry
-        for entry in entries
-        if _goes_by(entry, name)
-        and cycle in (None, entry.record.cycle)
-        and attempt in (None, entry.record.attempt)
+        for entry in named
+        if cycle in (None, entry.record.cycle) and attempt in (None, entry.record.attempt)
     ]
     if found:
         return found[-1]
+    if named:
+        asked = ", ".join(
+            f"{what} {n}" for what, n in (("cycle", cycle), ("attempt", attempt)) if n is not None
+        )
+        raise InvalidInput(
+            f"no record in {asked} goes by {name!r}; the last one that does: {_name(named[-1])}"
+        )
     known = list(dict.fromkeys(word for entry in entries for word in (entry.record.step, entry.record.kind)))
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"

@@ -49,7 +49,7 @@ from autoresearch.verify_rules import RULES, Past, Told, key_of
 WHOLE = "the repository is whole and shows its own history"
 LINE = "one line of commits, no merge"
 OWN = "every commit is a record, or a person's notes"
-SIGNED = "every decision is signed by a key that counted then"
+SIGNED = "where keys are registered, every decision is signed"
 MESSAGES = "every message is the one its record yields"
 FILES = "every file is vouched for, byte for byte"
 CHAIN = "records follow one another, none twice, none missing"

@@ -129,10 +129,8 @@ Rule = Callable[[Told, Past], list[str] | None]
 
 def _proposal(item: Told, past: Past) -> list[str] | None:
     body = item.record.body
-    if not isinstance(body, Proposal):
+    if not isinstance(body, Proposal) or past.first is None:
         return None
-    if past.first is None:
-        return []
     first = past.first.record.body
     if not isinstance(first, Proposal):
         return [f"{item}: the history does not begin with a proposal"]
@@ -310,7 +308,7 @@ def _exchanges(item: Told, past: Past) -> list[str] | None:  # noqa: ARG001 - as
 
 
 RULES: dict[str, tuple[str, Rule]] = {
-    "every later proposal changes the text alone": ("proposals", _proposal),
+    "every later proposal changes the text alone": ("later proposals", _proposal),
     "every fork follows what it shares, under a new id": ("forks", _fork),
     "every record by a model has its exchange": ("records by a model", _exchanges),
     "every approval was given for what it binds": ("approvals", _approval),

@@ -50,6 +50,10 @@ def test_the_finished_project_is_sound(finished, opened):
         ACCEPTANCES, REPORTS, EXCHANGES, SIGNED, FORKS,
     }  # fmt: skip
     assert {row.name for row in found.rows if not row.looked_at} == {SIGNED, FORKS}, "no key, no fork"
+    (proposals,) = (row for row in found.rows if row.name == PROPOSALS)
+    made = sum(entry.record.kind == "proposal" for entry in opened(finished).entries())
+    assert proposals.looked_at == made - 1 > 0, "the first is no later one"
+    assert any(line.startswith("– where keys are registered, every decision") for line in found.lines())
     assert list(found.lines())[-1] == BLIND_SPOTS
     assert found.head == opened(finished).head()
 

@@ -112,7 +112,7 @@ as_json = click.option("--json", "json_", is_flag=True, help="Machine-readable, 
     default="standard",
     help="standard, weak-proxy, replication, or a workflow.yaml of your own.",
 )
-@click.option("--model", default="none", help="none, or anthropic:<model>.")
+@click.option("--model", default="none", help="none, anthropic:<model>, or command:<program>.")
 @click.option("--base-url", default="", help="A server of the same protocol instead of the provider's own.")
 @click.option("--title", help="Instead of the proposal's own.")
 def start(

@@ -66,6 +66,27 @@ def overconfident(p):
 # ------------------------------------------------------------------- the record
 
 
+def guesses(hedged, plain):
+    """Intervals that hold where the guess is plain, and never where it is hedged."""
+    words = [quantile("agent x", f"h{k}", 0, 1, 2, 5, best_guess="It may rise") for k in range(hedged)]
+    return words + [quantile("agent x", f"p{k}", 0, 1, 2, 1, best_guess="It rises") for k in range(plain)]
+
+
+def test_hedged_guesses_are_set_beside_how_the_intervals_held():
+    page = "\n".join(forecasts_lines(Gathered(guesses(5, 6), 1, [])))
+    said = "5 of 11 hedged in words; those intervals held 0 of 5 (0% to 52%), the others 6 of 6 (54% to 100%)"
+    assert f"best guesses    {said}" in page
+
+
+def test_too_few_hedges_are_counted_and_not_compared():
+    page = "\n".join(forecasts_lines(Gathered(guesses(4, 20), 1, [])))
+    assert (
+        "4 of 24 hedged in words; whether that goes with calibration: needs 5, has 4 of the rarer kind"
+        in page
+    )
+    assert "best guesses" not in "\n".join(forecasts_lines(Gathered(simulated(12), 1, [])))
+
+
 def test_a_perfect_an_overconfident_and_a_lazy_forecaster_are_told_apart():
     items = (
         simulated(120)

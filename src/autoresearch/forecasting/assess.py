@@ -15,7 +15,7 @@ from autoresearch.forecasting.calibration import (
     spiegelhalter_z,
     two_sided,
 )
-from autoresearch.forecasting.track import SHAPES, Scored, Shape, one_per_result
+from autoresearch.forecasting.track import SHAPES, Scored, Shape, hedged, one_per_result
 
 HEADLINE: dict[Shape, str] = {"quantile": "wis3", "binary": "brier", "categorical": "brier"}
 """The rule by which two forecasters of a shape are compared."""
@@ -54,6 +54,7 @@ class Record:
     intervals: int
     coverage: tuple[float, float] | None
     coverage_lacking: str
+    hedging: "Hedging"
     means: list[Means]
     z: float | None
     z_n: int
@@ -64,6 +65,20 @@ class Record:
     @property
     def z_p(self) -> float | None:
         return None if self.z is None else two_sided(self.z)
+
+
+@dataclass(frozen=True)
+class Hedging:
+    """Whether doubt in the words of a best guess goes with intervals that hold; one a result."""
+
+    hedged: int
+    """Best guesses beside an interval that take themselves back."""
+    plain: int
+    """The others."""
+    held_hedged: int
+    held_plain: int
+    lacking: str
+    """Why the two are not set side by side."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +120,26 @@ def _record(name: str, items: Sequence[Scored]) -> Record:
         intervals=len(intervals),
         coverage=None if few else clopper_pearson(held, len(intervals)),
         coverage_lacking=few,
+        hedging=_hedging(intervals),
         means=[_means(shape, one_per_result(items, shape)) for shape in SHAPES],
         z=z,
         z_n=len(events),
         z_lacking=z_lacking or ("" if z is not None else "every forecast is 50, 0 or 100 %"),
         curve=None if curve_lacking else reliability(p, y),
         curve_lacking=curve_lacking,
+    )
+
+
+def _hedging(intervals: Sequence[Scored]) -> Hedging:
+    guessed = [item for item in intervals if item.forecast.best_guess.strip()]
+    words = [item for item in guessed if hedged(item)]
+    plain = [item for item in guessed if not hedged(item)]
+    return Hedging(
+        hedged=len(words),
+        plain=len(plain),
+        held_hedged=sum(item.held for item in words),
+        held_plain=sum(item.held for item in plain),
+        lacking=missing("coverage by hedging", min(len(words), len(plain))),
     )
 
 

@@ -13,6 +13,7 @@ from scipy.stats import beta, norm, permutation_test
 
 NEEDS = {
     "interval of the coverage": 5,
+    "coverage by hedging": 5,
     "mean scores": 5,
     "Spiegelhalter Z": 10,
     "skill": 5,

@@ -7,6 +7,7 @@ from typing import Literal
 from autoresearch.forecasting.reference import earlier_results, reference_for
 from autoresearch.forecasting.scores import About, about_of, resolve, score
 from autoresearch.forecasting.sealed import forecasts_on
+from autoresearch.hedging import hedges
 from autoresearch.ports import Entry
 from autoresearch.records import Check, Forecast, Plan, Prediction, Proposal, body_as
 
@@ -108,6 +109,11 @@ def _in_effects(forecast: Forecast, observed: float, about: About, plan: Plan) -
     if about.kind == "metric" and plan.contrast.form not in ("paired", "unpaired"):
         return {}
     return {rule: value / plan.contrast.smallest_effect for rule, value in made.items()}
+
+
+def hedged(item: Scored) -> bool:
+    """Whether its best guess takes itself back in words."""
+    return any(hedges(item.forecast.best_guess))
 
 
 def each_result_once(histories: Iterable[Sequence[Entry]]) -> list[Scored]:

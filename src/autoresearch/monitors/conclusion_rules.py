@@ -9,13 +9,13 @@ from functools import cached_property
 from autoresearch.forecasting import belief
 from autoresearch.forecasting.evidence import grade_of
 from autoresearch.forecasting.standing import Accepted, prior_of, replicated, step_of, target_prior_of
+from autoresearch.hedging import hedges
 from autoresearch.monitors import numbers
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import (
     addressed_to_a_reviewer,
     boilerplate,
     clauses,
-    hedges,
     overclaims,
     qualified,
     says_nothing,

@@ -12,9 +12,10 @@ from autoresearch.analysis.inference import detectable_sd
 from autoresearch.experiment_code import CodeProblem
 from autoresearch.forecasting.belief import SEPARATES, separation
 from autoresearch.forecasting.reference import NATURAL_RANGE
+from autoresearch.hedging import hedges
 from autoresearch.monitors import code_lint
 from autoresearch.monitors.rule import Note, Rule, run_rules
-from autoresearch.monitors.wording import addressed_to_a_reviewer, hedges, qualified, says_nothing
+from autoresearch.monitors.wording import addressed_to_a_reviewer, qualified, says_nothing
 from autoresearch.records import COMMAND_SKIPS, OUTCOMES, Critique, Finding, PlanDraft, Prediction
 
 FEW_TRIALS = 5

@@ -34,11 +34,6 @@ _OVERCLAIM = _words(
     "definitely", r"definitive(?:ly)?", r"conclusive(?:ly)?", r"universal(?:ly)?", "invariably",
     "irrefutably", r"without (?:a |any )?doubt", "beyond doubt", "in all cases",
 )  # fmt: skip
-_HEDGE = _words(
-    "may", "might", "could", "can possibly", "possibly", "perhaps", "potentially", "seem(?:s|ed|ingly)?",
-    "appear(?:s|ed)? to", "suggest(?:s|ed|ive|ing)?", "arguably", "presumably", "to some extent", "in some sense",
-    "tend(?:s|ed)? to", "hint(?:s|ed)? (?:at|that)", "more or less", "probably", "maybe",
-)  # fmt: skip
 _BOILERPLATE = re.compile(
     r"\b(?:(?:further|more|future|additional) (?:research|work|studies|experiments?)\b.*\b(?:need|requir|warrant|necess)\w*"
     r"|(?:may|might|could|does|do) not (?:necessarily )?generali[sz]e(?: (?:to|beyond) (?:other|all|every|real|the real)\b.*)?"
@@ -79,11 +74,6 @@ def addressed_to_a_reviewer(text: str) -> Iterator[str]:
 def overclaims(text: str) -> Iterator[str]:
     """Words that no experiment's evidence can carry."""
     return (match[0] for match in _OVERCLAIM.finditer(text))
-
-
-def hedges(text: str) -> Iterator[str]:
-    """Words by which a statement takes itself back."""
-    return (match[0] for match in _HEDGE.finditer(text))
 
 
 def boilerplate(text: str) -> str:

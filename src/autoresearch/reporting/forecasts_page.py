@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
 
-from autoresearch.forecasting.assess import Comparison, Means, Record, comparisons, records
-from autoresearch.forecasting.calibration import NEEDS
+from autoresearch.forecasting.assess import Comparison, Hedging, Means, Record, comparisons, records
+from autoresearch.forecasting.calibration import NEEDS, clopper_pearson
 from autoresearch.forecasting.track import Scored
 from autoresearch.records import count
 from autoresearch.reporting.text import number
@@ -55,6 +55,8 @@ def _record_lines(record: Record) -> Iterator[str]:
     if record.after_results:
         yield f"  {record.after_results} of them after an earlier result of the same comparison"
     yield f"  80 % intervals  {_coverage(record)}"
+    if record.hedging.hedged + record.hedging.plain:
+        yield f"  best guesses    {_hedged(record.hedging)}"
     for means in record.means:
         if means.n:
             yield f"  {means.shape:<15} {_means(means)}"
@@ -76,6 +78,19 @@ def _coverage(record: Record) -> str:
     elif low > 0.8:
         verdict = ": too wide"
     return f"{held}, so between {low:.0%} and {high:.0%} (95 % Clopper-Pearson){verdict}"
+
+
+def _hedged(hedging: Hedging) -> str:
+    words, plain = hedging.hedged, hedging.plain
+    told = f"{words} of {words + plain} hedged in words"
+    if hedging.lacking:
+        return f"{told}; whether that goes with calibration: {hedging.lacking} of the rarer kind"
+    low, high = clopper_pearson(hedging.held_hedged, words)
+    least, most = clopper_pearson(hedging.held_plain, plain)
+    return (
+        f"{told}; those intervals held {hedging.held_hedged} of {words} ({low:.0%} to {high:.0%}), "
+        f"the others {hedging.held_plain} of {plain} ({least:.0%} to {most:.0%})"
+    )
 
 
 def _means(means: Means) -> str:

@@ -47,7 +47,8 @@ def test_the_canonical_form_is_rfc_8785():
     assert (
         canonical({"b": 1.0, "a": [3, 2], "c": "x", "d": 1e-05}) == b'{"a":[3,2],"b":1,"c":"x","d":0.00001}'
     )
-    assert digest_of({"b": 1, "a": [3, 2], "c": "x"}).startswith("d832e5a29ec13c56")
+    vector = "d832e5a29ec13c56af8f0e4b68314d2ed9d48729d2a1c5e5f97549bfce401750"
+    assert digest_of({"b": 1, "a": [3, 2], "c": "x"}) == vector
 
 
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=5))

@@ -2,9 +2,11 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import quad
 
 from autoresearch.errors import InvalidInput
 from autoresearch.forecasting import scores
@@ -144,6 +146,40 @@ def test_wis3_is_two_thirds_of_the_pinballs(parts, y):
     got = values(quantile(low, low + first, low + first + second), y)
     total = got["pinball10"] + got["pinball50"] + got["pinball90"]
     assert got["wis3"] == pytest.approx(2 / 3 * total, abs=1e-9)
+
+
+# ---------------------------------- the definitions, by numerical integration
+
+BELIEFS = [NormalDist(), NormalDist(0.86, 0.05), NormalDist(-3, 2)]
+
+
+@pytest.mark.parametrize("belief", BELIEFS)
+@pytest.mark.parametrize("away", [-2.5, 0.0, 1.0])
+def test_pinball_losses_of_all_quantiles_are_the_crps(belief, away):
+    """∫ 2ρ_τ dτ = ∫ (F(x) − 1{x ≥ y})² dx: neither side knows of the other's formula."""
+    y = belief.mean + away * belief.stdev
+    levels = (np.arange(20_000) + 0.5) / 20_000
+    losses = np.mean([2 * scores.pinball(belief.inv_cdf(tau), y, tau) for tau in levels])
+    below, above = belief.mean - 9 * belief.stdev, belief.mean + 9 * belief.stdev
+    left, _ = quad(lambda x: belief.cdf(x) ** 2, below, y)
+    right, _ = quad(lambda x: (1 - belief.cdf(x)) ** 2, y, above)
+    assert losses == pytest.approx(left + right, rel=1e-4)
+    if (belief, away) == (NormalDist(), 1.0):
+        assert left + right == pytest.approx(0.602441, abs=5e-7)
+
+
+@given(st.tuples(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3)), st.floats(-3e3, 3e3))
+def test_the_interval_score_is_ten_times_its_two_pinballs(parts, y):
+    low, width = parts
+    both = scores.pinball(low, y, 0.1) + scores.pinball(low + width, y, 0.9)
+    assert scores.interval80(low, low + width, y) == pytest.approx(10 * both, abs=1e-8)
+
+
+@given(simplex, st.integers(0, 3))
+def test_the_ranked_probability_score_is_the_crps_of_the_ranks(p, observed):
+    cumulative = np.cumsum(p)
+    steps = [(cumulative[int(x)] - (x >= observed)) ** 2 for x in (0.5, 1.5, 2.5)]
+    assert scores.rps(p, observed) == pytest.approx(sum(steps), abs=1e-9)
 
 
 def test_wis3_ranks_a_normal_forecast_below_a_shifted_one():

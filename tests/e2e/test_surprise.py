@@ -34,6 +34,7 @@ def test_a_failed_prediction_is_looked_at_twice_and_explained(desk, image, tmp_p
     report = (folder / "cycles/01/report.md").read_text()
     assert "was asked twice and accepted" in report.lower()
     assert "the forecast forgot the shift" in report
+    assert "On a seed that the run never had, the contrast was" in report
     desk.require_sound(folder)
     replayed = desk.run("replay", cwd=folder)
     assert replayed.code == 0, replayed.out + replayed.err

@@ -7,8 +7,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from autoresearch.errors import InvalidInput
-from autoresearch.records import Person, Source, file_ref
+from autoresearch.records import MadeData, Person, Source, file_ref
 from autoresearch.reporting.report import ReportProse, build, markdown
+from autoresearch.reporting.report_results import contrast_view, surprise_text
 
 SCRIPT = Person(name="demonstration script (not a person)", email="demo@localhost")
 HOSTILE = (
@@ -108,6 +109,55 @@ def test_a_figure_only_where_there_is_a_check(tale):
     assert set(with_check) == {"report.md", "report.html"} | figures
     assert set(without) == {"report.md", "report.html"}
     assert "result.svg" not in without["report.html"].decode()
+
+
+SIGN_ONLY = "The interval reaches below the smallest effect of interest"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome", "said"),
+    [
+        (0.01, 0.9, "positive", True),
+        (0.5, 0.9, "positive", False),
+        (-0.9, -0.01, "negative", True),
+        (-0.9, -0.5, "negative", False),
+        (-0.1, 0.9, "inconclusive", False),
+    ],
+)
+def test_an_effect_that_may_be_too_small_to_matter_is_called_so(accepted, low, high, outcome, said):
+    plan, check = (
+        next(e.record.body for e in accepted.entries if e.record.kind == k) for k in ("plan", "check")
+    )
+    assert plan.contrast.smallest_effect < 0.5
+    contrast = check.contrast.model_copy(update={"low": low, "high": high, "outcome": outcome})
+    notes = contrast_view(plan, check.model_copy(update={"contrast": contrast}))["notes"]
+    assert any(SIGN_ONLY in str(note) for note in notes) == said
+
+
+def test_data_and_effort_are_told_on_the_harnesss_word(accepted):
+    plan, check = (
+        next(e.record.body for e in accepted.entries if e.record.kind == k) for k in ("plan", "check")
+    )
+    made = MadeData(seeds=7, different=7, sha256="0" * 64, note="an object of type Frame")
+    arms = [arm.model_copy(update={"cpu_seconds": 0.25}) for arm in check.arms]
+    notes = contrast_view(plan, check.model_copy(update={"data": made, "arms": arms}))["notes"]
+    assert "make_data gave 7 seeds 7 different sets of data, by their digests (self-reported)." in notes
+    assert (
+        "Some of what make_data made has no digest, so it was not compared: an object of type Frame." in notes
+    )
+    assert (
+        "Seconds of CPU a trial, as the harness measures them: uniform-long 0.25, structured-long 0.25."
+        in notes
+    )
+
+
+def test_a_great_surprise_is_told_with_what_a_fresh_seed_gave(accepted):
+    check = next(e.record.body for e in accepted.entries if e.record.kind == "check")
+    update = {"surprise": check.surprise.model_copy(update={"verdict": "rerun"}), "fresh_contrast": 0.25}
+    assert surprise_text(check.model_copy(update=update)).endswith(
+        "On a seed that the run never had, the contrast was 0.250."
+    )
+    assert "never had" not in surprise_text(check.model_copy(update={"fresh_contrast": 0.25}))
 
 
 def test_takeaway_first_and_appendices_last(accepted):

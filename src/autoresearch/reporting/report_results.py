@@ -169,6 +169,14 @@ def _contrast_notes(plan: Plan, check: Check) -> list[str | Raw]:
         f"Smallest effect of interest: {given(smallest)} from {given(planned.null)}.",
         f"Noise: the interval reaches {number(half, 2)} to either side, {number(half / smallest, 2)} times that effect.",
     ]
+    if (
+        c.outcome in ("positive", "negative")
+        and min(abs(c.low - planned.null), abs(c.high - planned.null)) < smallest
+    ):
+        notes.append(
+            "The interval reaches below the smallest effect of interest: the sign is shown, and not that the effect "
+            "is large enough to matter."
+        )
     notes += _chance_notes(check, planned.null)
     if len(c.per_seed) > 1:
         notes.append(
@@ -303,7 +311,10 @@ def surprise_text(check: Check | None) -> str:
         "explain": "unlikely enough under the forecast to need an explanation",
         "rerun": "so unlikely under the forecast that the run should be repeated before it is believed",
     }
-    return f"Under the primary forecast, the result was {meaning[s.verdict]} ({measure or 'no measure'})."
+    told = f"Under the primary forecast, the result was {meaning[s.verdict]} ({measure or 'no measure'})."
+    if s.needs_second_look and check.fresh_contrast is not None:
+        return f"{told} On a seed that the run never had, the contrast was {number(check.fresh_contrast)}."
+    return told
 
 
 def second_look_text(check: Check | None, acceptance: Acceptance | None) -> Raw:

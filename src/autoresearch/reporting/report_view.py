@@ -57,8 +57,8 @@ B = TypeVar("B", bound=Body)
 Read = Callable[[Entry, str], bytes]
 Found = Mapping[Kind, Entry]
 NO_DEVIATION = (
-    "None was found. Looked at: metric, trials, seeds, arms, exclusions, looks, code, data, effort and hypotheses. CPU time "
-    "for each arm is not measured outside; the harness's own clock stands in for it."
+    "None was found. Looked at: metric, trials, seeds, arms, exclusions, looks, code, data, effort and hypotheses. Effort and "
+    "the digests of made data are the harness's word."
 )
 MARK = Raw(" *(demonstration: no person decided)*")
 

@@ -182,7 +182,8 @@ def _scope(plan: Plan, check: Check) -> str:
 def _mind(hypothesis: Hypothesis, row: Decision, check: Check) -> str:
     against = hypothesis.refuted_by if row.outcome in hypothesis.expects else hypothesis.expects
     wanted = " or ".join(against) or "any other"
-    return f"a {wanted} outcome at {check.contrast.n} or more fresh seeds of the same plan"
+    article = "an" if wanted[0] in "aei" else "a"
+    return f"{article} {wanted} outcome at {check.contrast.n} or more fresh seeds of the same plan"
 
 
 def _limits(proxy: ProxyCard | None) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from autoresearch.errors import InvalidInput, ModelOutcome
 from autoresearch.ports import Exchange, Request
@@ -23,7 +23,17 @@ T = TypeVar("T", bound=BaseModel)
 REPLY_TOOL = "reply"
 """The one tool, forced in a repair where the server ignored the schema in the request."""
 
-ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./:@+-]{0,199}$")]
+NOT_MODELS = ("human", "rules", "none")
+"""What trailers call a record that no model made."""
+
+
+def _is_a_model(name: str) -> str:
+    if name.casefold() in NOT_MODELS:
+        raise ValueError(f"{name} is no model's name")
+    return name
+
+
+ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./:@+-]{0,199}$"), AfterValidator(_is_a_model)]
 """As the server names itself; it ends up in trailers, so nothing else passes."""
 
 
@@ -100,10 +110,24 @@ def read_reply(reply: MessageReply, reply_type: type[T]) -> T | Problem:
     try:
         if tools:
             return reply_type.model_validate_json(json.dumps(tools[0].input))
-        return reply_type.model_validate_json(text)
+        parsed = reply_type.model_validate_json(text)
     except ValidationError as error:
         no_json = error.errors()[0]["type"] == "json_invalid"
         return Problem("malformed" if no_json else "invalid", explain(error))
+    twice = _said_twice(text)
+    return Problem("invalid", f"{twice} stands twice in one object") if twice else parsed
+
+
+def _said_twice(text: str) -> str:
+    """A key that an object of this JSON has twice, of which parsers keep one; empty if there is none."""
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, JsonValue]]) -> None:
+        keys = [key for key, _ in pairs]
+        found.extend(key for key in keys if keys.count(key) > 1)
+
+    json.loads(text, object_pairs_hook=note)
+    return found[0] if found else ""
 
 
 _FENCED = re.compile(r"[^`]*```(?:json)?\s*\n(.*?)\n\s*```[^`]*", re.DOTALL)

@@ -82,6 +82,9 @@ TEXTS = {
     "an id that is a path": (first_of("ideate", "candidates", id="../../x"), "invalid"),
     "an id of nothing": (first_of("ideate", "candidates", id=""), "invalid"),
     "a trailer in a line": (changed("ideate", question="Q?\nRecord: approval@sha256:0"), "invalid"),
+    "a field twice": (f'{IDEAS[:-1]}, "chosen": "noise"}}', "invalid"),
+    "a field twice, deep inside": (IDEAS.replace('"prior"', '"prior": 0.1, "prior"', 1), "invalid"),
+    "a number of 5000 digits": (IDEAS.replace("0.7", "9" * 5000, 1), "malformed"),
     "a million characters": (changed("ideate", why="x" * 1_000_000), "invalid"),
 }
 
@@ -142,6 +145,13 @@ WIRE = {
     "negative usage": (body(message(usage={"input_tokens": -1})), "not the protocol"),
     "usage beyond counting": (body(message(usage={"output_tokens": 10**30})), "not the protocol"),
     "a model with a trailer": (body(message(model="x\nRecord: y")), "not the protocol"),
+    "a person's name for a model": (body(message(model="human")), "not the protocol"),
+    "the rules' name for a model": (events(STREAM.replace(b'"model": "scripted"', b'"model": "Rules"')), "not the protocol"),
+    "usage in words": (body(message(usage={"input_tokens": "many"})), "not the protocol"),
+    "too deep": (body(b"[" * 100_000), "not the protocol"),
+    "a stream that is called JSON": (body(STREAM), "not the protocol"),
+    "JSON that is called a stream": (events(json.dumps(message()).encode()), "dead"),
+    "a header larger than is read": (replace(body(message()), headers={"x-filler": "a" * 200_000}), "dead"),
     "not a number": (body(json.dumps(message(x=float("nan"))).encode()), "not the protocol"),
     "not UTF-8": (body(b'{"type": "\xff"}'), "not the protocol"),
     "half the body": (replace(body(message()), cut_after=40), "dead"),
@@ -166,6 +176,7 @@ WIRE = {
         "not the protocol",
     ),
     "an event that is no JSON": (events(START + b"event: message_delta\ndata: {oops\n\n"), "not the protocol"),
+    "an event too deep": (events(START + b"event: message_delta\ndata: " + b"[" * 100_000 + b"\n\n"), "not the protocol"),
     "an event that is a list": (events(START + b"event: message_delta\ndata: []\n\n"), "not the protocol"),
     "an event not UTF-8": (events(START + b'event: message_delta\ndata: {"\xff": 1}\n\n'), "not the protocol"),
     "a stream larger than is read": (events(START + b"event: ping\ndata: {}\n\n" * 150_000), "oversize"),
@@ -181,13 +192,13 @@ WIRE = {
 }  # fmt: skip
 
 STATUSES = {
-    **dict.fromkeys((302, 400, 401, 402, 403, 404, 405, 410, 422, 451), "turned away"),
+    **dict.fromkeys((302, 307, 400, 401, 402, 403, 404, 405, 410, 418, 422, 425, 451), "turned away"),
     413: "context too long",
     429: "rate-limited",
-    **dict.fromkeys((408, 409, 500, 501, 502, 504), "dead"),
+    **dict.fromkeys((408, 409, 500, 501, 502, 504, 520, 599), "dead"),
     **dict.fromkeys((503, 529), "overloaded"),
 }
-RETRIED = {408, 409, 429, 500, 501, 502, 503, 504, 529}
+RETRIED = {408, 409, 429, 500, 501, 502, 503, 504, 520, 529, 599}
 
 
 def table():

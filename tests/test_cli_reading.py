@@ -318,7 +318,7 @@ def test_doctor_without_an_identity_or_an_engine_says_what_to_type(tmp_path, hom
 def test_doctor_with_everything_is_content(tmp_path):
     done = run("doctor", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    for name in ("python", "git", "identity", "engine", "disk"):
+    for name in ("python", "git", "identity", "sources", "engine", "disk"):
         assert any(line.split()[:2] == ["ok", name] for line in done.stdout.splitlines()), name
 
 

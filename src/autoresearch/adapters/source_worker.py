@@ -73,7 +73,7 @@ def text_of_pdf(data: bytes, name: str, seconds: float = SECONDS, worker: Sequen
 
 def entries_of_bib(data: bytes, name: str, seconds: float = SECONDS) -> tuple[Entry, ...]:
     """Raises InvalidInput naming the file and the line of the first thing that is no entry."""
-    return _ask([*WORKER, "bib"], data, name, seconds, "shorten it").entries
+    return _ask([*WORKER, "bib"], data, name, seconds, "put its entries into a .md file instead").entries
 
 
 def _ask(command: Sequence[str], data: bytes, name: str, seconds: float, instead: str) -> Reply:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from autoresearch.adapters.confine import confinement
 from autoresearch.budget import refuse_unknown_price
 from autoresearch.cli.identity import git_identity
 from autoresearch.cli.sandbox import tier_here
@@ -32,6 +33,7 @@ def examine() -> None:
         ("git", _git, True),
         ("identity", lambda: str(git_identity(Path.cwd())), True),
         ("signing", _signing, False),
+        ("sources", _sources, False),
         *_tier(tier_here(Path.cwd())),
         ("disk", _disk, True),
         *_models(Path.cwd()),
@@ -70,6 +72,11 @@ def _signing() -> str:
     if shutil.which("ssh-keygen") is None:
         raise BackEndMissing(f"{INSTALL}; not needed in projects without reviewers' keys")
     return "ssh-keygen is there, for: autoresearch reviewer add"
+
+
+def _sources() -> str:
+    confinement()
+    return "PDFs and .bib files in sources/ can be read in confinement"
 
 
 def _tier(tier: Tier) -> list[Examined]:

@@ -22,3 +22,10 @@ from autoresearch.records import RecheckTrial, TrialSpec
 def test_verdict(fresh, same, value, before, verdict):
     trial = RecheckTrial(trial=TrialSpec(index=0, arm="a", seed=1), fresh=fresh, same_bytes=same, value=value)
     assert verdict_on(trial, before) == verdict
+
+
+def test_other_data_under_the_same_seed_differ_whatever_came_of_them():
+    spec = TrialSpec(index=0, arm="a", seed=1)
+    trial = RecheckTrial(trial=spec, fresh=False, same_bytes=True, same_data=False, value=0.5)
+    assert verdict_on(trial, 0.5) == "DIFFERS"
+    assert verdict_on(trial.model_copy(update={"same_data": True}), 0.5) == "equal"

@@ -63,6 +63,18 @@ def test_its_pages_say_that_no_person_decided(demonstrated, module_desk):
 
 
 @pytest.mark.docker
+def test_its_check_has_the_data_and_the_effort_of_every_arm(demonstrated, module_desk):
+    """Of what the harness measures in real containers: 20 seeds, and arms of 15 and of 300 epochs."""
+    _, project = demonstrated
+    check = module_desk.show(project, "check")["body"]
+    assert (check["data"]["seeds"], check["data"]["different"], check["data"]["note"]) == (20, 20, None)
+    assert {again["same_data"] for again in check["rechecks"]} == {True, None}
+    taken = {arm["arm"]: arm["cpu_seconds"] for arm in check["arms"]}
+    assert taken["structured-long"] > 3 * taken["structured-short"] > 0
+    assert check["deviations"] == []
+
+
+@pytest.mark.docker
 @pytest.mark.parametrize("command", [("run",), ("review",), ("approve",), ("reject", "-m", "no")])
 def test_no_person_can_take_it_over(demonstrated, module_desk, command):
     _, project = demonstrated

@@ -68,6 +68,8 @@ def verdict_on(trial: RecheckTrial, before: float | None) -> Verdict:
     """`before`: the recorded metric; None if it was never computed, and then only raw values count."""
     if trial.fresh:
         return "fresh seed"
+    if trial.same_data is False:
+        return "DIFFERS"
     if trial.same_bytes:
         return "equal"
     if trial.value is not None and before is not None and isclose(trial.value, before, rel_tol=TOLERANCE):

@@ -473,7 +473,7 @@ def last_of_the_work(entries: Sequence[Entry]) -> int:
 
 SECTIONS: dict[Kind, str] = {
     "ideas": "Question, Hypotheses or Rivals",
-    "plan": "Plan, Decision table or Experiment",
+    "plan": "Plan, Predictions, Decision table or Experiment",
     "conclusion": "Decision table (its wording)",
 }
 """Where a person would change the proposal, by the step that has to be done again."""

@@ -159,7 +159,7 @@ def test_revise_goes_back_to_the_plan(project, desk, variant):
     session.wait_for(LEAVE_IT)
     session.type("no")
     assert session.end() == 5
-    assert "Plan, Decision table or Experiment" in " ".join(session.screen.split())
+    assert "Plan, Predictions, Decision table or Experiment" in " ".join(session.screen.split())
     variant(project / "proposal.md", NEW_PLAN)
     assert desk.run("run", cwd=project).code == 3
     assert desk.placed(project)[7:] == [(2, "proposal"), (2, "plan"), (2, "prediction"), (2, "preflight")]

@@ -4,6 +4,7 @@
     ├── InvalidInput                  1   a proposal, a workflow, a reply or a file is not what it must be
     ├── Usage                         2   the command line makes no sense
     ├── Pending                       3   a person has to decide and none could be asked
+    ├── Interrupted                 130   Ctrl-C while a person was asked; says what stays as it was
     ├── BackEndMissing                4   a credential, an engine or an image is not there
     ├── Rejected                      5   a person rejected; the run ends here
     ├── AuthorNeeded                  5   model none: the person has to change proposal.md (1 after a crash)
@@ -39,6 +40,12 @@ class Pending(AutoresearchError):
     """A gate stays open: no terminal, end of input, time-out or quit."""
 
     exit_code = 3
+
+
+class Interrupted(AutoresearchError):
+    """Ctrl-C at a question. At any other time it is a KeyboardInterrupt."""
+
+    exit_code = 130
 
 
 class BackEndMissing(AutoresearchError):

@@ -428,7 +428,8 @@ def test_ctrl_c_at_a_gate_is_130_and_decides_nothing(project, desk):
     session.child.sendintr()
     assert session.end() == 130
     assert "Traceback" not in session.screen
-    assert "autoresearch run" in session.screen
+    assert "interrupted; the gate approve stays open; come back with: autoresearch review" in session.screen
+    assert "goes on in its container" not in session.screen
     assert desk.placed(project) == FIRST_ATTEMPT
 
 

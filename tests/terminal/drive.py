@@ -13,7 +13,7 @@ from pathlib import Path
 import views
 
 from autoresearch.adapters.terminal import Preset, TerminalReviewer
-from autoresearch.errors import Pending, SandboxFailed
+from autoresearch.errors import Interrupted, Pending, SandboxFailed
 from autoresearch.records import Reviewer, Tryout
 
 
@@ -87,11 +87,9 @@ def main():
     reviewer = TerminalReviewer(Reviewer(person=views.ADA), WallClock(), **options)
     try:
         answer = GATES[gate](reviewer)
-    except Pending as error:
+    except (Pending, Interrupted) as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
     Path(out).write_text(json.dumps(plain(answer)))
     return 0
 

@@ -186,11 +186,12 @@ def test_time_out_leaves_the_gate_open(gate):
     assert not g.decided
 
 
-def test_ctrl_c_is_left_to_the_caller(gate):
+def test_ctrl_c_leaves_the_gate_open_and_says_how_to_come_back(gate):
     g = gate("approve")
     g.expect("Decision: ")
     g.child.sendintr()
     assert g.end() == 130
+    assert b"interrupted; the gate approve stays open; come back with: autoresearch review" in g.seen
     assert not g.decided
 
 

@@ -2,8 +2,8 @@
 
 The decision comes from a terminal opened for this gate alone, after its input
 was flushed, and counts only once the reviewer typed the digest of what was
-shown. Without a terminal, at end of input, on time-out and on `quit` the gate
-stays open. Ctrl-C is the caller's.
+shown. Without a terminal, at end of input, on time-out, on `quit` and on Ctrl-C
+the gate stays open.
 """
 
 import locale
@@ -83,21 +83,21 @@ class TerminalReviewer:
         return self._reviewer
 
     def approve(self, view: ApprovalView, try_out: TryOut) -> ApprovalAnswer:
-        """The person's decision before anything runs. Raises Pending."""
+        """The person's decision before anything runs. Raises Pending or Interrupted."""
         if self._notify:
             self._notify(view.bundle.gate, view.title)
         opened_at = self._clock.now()
-        with self._terminal(f"the gate {view.bundle.gate} stays open") as tty:
+        with self._terminal(self._later(f"the gate {view.bundle.gate} stays open")) as tty:
             gate = ApproveGate(view, self._asker(tty, opened_at), self._reviewer.person, try_out)
             preset = self._take_preset()
             return gate.run(preset.decision, preset.reason) if preset else gate.run(None, "")
 
     def accept(self, view: AcceptanceView) -> AcceptanceAnswer:
-        """The person's decision on the conclusions. Raises Pending."""
+        """The person's decision on the conclusions. Raises Pending or Interrupted."""
         if self._notify:
             self._notify(view.subject.gate, view.title)
         opened_at = self._clock.now()
-        with self._terminal(f"the gate {view.subject.gate} stays open") as tty:
+        with self._terminal(self._later(f"the gate {view.subject.gate} stays open")) as tty:
             gate = AcceptGate(view, self._asker(tty, opened_at))
             preset = self._take_preset()
             if preset is None:
@@ -108,7 +108,7 @@ class TerminalReviewer:
     def confirm_settings(self, diff: str) -> bool:
         """True if the person typed the digest of `diff`; False for `no`. Raises Pending."""
         opened_at = self._clock.now()
-        with self._terminal("the changed settings are not in force") as tty:
+        with self._terminal(self._later("the changed settings are not in force")) as tty:
             asker = self._asker(tty, opened_at)
             look = asker.look
             asker.say(*title(look, "autoresearch.toml has changed. Put these settings in force?"))
@@ -122,7 +122,7 @@ class TerminalReviewer:
         """
         before = path.read_bytes()
         try:
-            with self._terminal(f"{path.name} is as it was") as tty:
+            with self._terminal("nothing was recorded") as tty:
                 asker = self._asker(tty, self._clock.now())
                 asker.say(*page(asker.look, why))
                 if asker.ask(f"Enter opens {path.name} in your editor, anything else leaves it: "):
@@ -142,13 +142,12 @@ class TerminalReviewer:
         preset, self._preset = self._preset, None
         return preset
 
+    def _later(self, stays_open: str) -> str:
+        return f"{stays_open}; come back with: {self._come_back}"
+
     def _terminal(self, stays_open: str) -> Tty:
-        return Tty(
-            self._opener,
-            timeout=self._timeout,
-            stays_open=f"{stays_open}; come back with: {self._come_back}",
-            encoding="utf-8" if _has_unicode() else "ascii",
-        )
+        encoding = "utf-8" if _has_unicode() else "ascii"
+        return Tty(self._opener, timeout=self._timeout, stays_open=stays_open, encoding=encoding)
 
     def _asker(self, tty: Tty, opened_at: datetime) -> Dialogue:
         def measure() -> Look:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from autoresearch.errors import Pending
+from autoresearch.errors import Interrupted, Pending
 
 Opener = Callable[[], int]
 """Opens a terminal for reading and writing and returns its descriptor. Raises OSError."""
@@ -26,7 +26,8 @@ class Tty:
     """A terminal for the length of one gate. Use as a context manager.
 
     Raises Pending, with `stays_open` saying what now, when nobody can be asked: no
-    terminal, end of input, hang-up, or no answer within `timeout` seconds.
+    terminal, end of input, hang-up, or no answer within `timeout` seconds; for Ctrl-C
+    Interrupted, which says the same.
     """
 
     def __init__(self, opener: Opener, *, timeout: float | None, stays_open: str, encoding: str) -> None:
@@ -55,6 +56,8 @@ class Tty:
             return
         finally:
             os.close(self.descriptor)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(f"interrupted; {self._stays_open}") from error
 
     def pending(self, why: str) -> Pending:
         return Pending(f"{why}; {self._stays_open}")

@@ -1,6 +1,7 @@
 """What goes wrong: one clear line, the right exit code, nothing lost, nothing half-written."""
 
 import errno
+import shutil
 import subprocess
 
 import pytest
@@ -158,17 +159,21 @@ def test_ctrl_c_during_the_experiment_loses_nothing(desk, image, tmp_path, varia
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
-    ("path", "text", "undo"),
+    ("path", "text", "way_on"),
     [
         ("workflow/workflow.yaml", "name: mine\n", "git checkout -- workflow/workflow.yaml"),
-        ("workflow/prompts/extra.md", "more\n", "git clean -f -- workflow/prompts/extra.md"),
+        (
+            "workflow/prompts/extra.md",
+            "more\n",
+            "mkdir -p notes && mv -n -- workflow/prompts/extra.md notes/",
+        ),
         ("workflow/prompts/plan.md", None, "git checkout -- workflow/prompts/plan.md"),
         ("cycles/01/attempt-1/plan.json", "{}\n", "git checkout -- cycles/01/attempt-1/plan.json"),
-        ("scratch.py", "print()\n", "git clean -f -- scratch.py"),
-        ("two words/a;b.txt", "x\n", "git clean -f -- 'two words/a;b.txt'"),
+        ("scratch.py", "print()\n", "mkdir -p notes && mv -n -- scratch.py notes/"),
+        ("two words/a;b.txt", "x\n", "mkdir -p notes && mv -n -- 'two words/a;b.txt' notes/"),
     ],
 )
-def test_a_change_that_is_nobodys_is_named_with_what_undoes_it(project, desk, path, text, undo):
+def test_a_change_that_is_nobodys_is_named_with_what_mends_it(project, desk, path, text, way_on):
     place = project / path
     if text is None:
         place.unlink()
@@ -177,22 +182,27 @@ def test_a_change_that_is_nobodys_is_named_with_what_undoes_it(project, desk, pa
         place.write_text(text)
     line = refused(desk.run("run", cwd=project), 1)
     assert f"{path} is " in line
-    assert line.endswith(f"undo with: {undo}")
+    untracked = way_on.startswith("mkdir")
+    assert line.endswith(f"{'keep it' if untracked else 'undo'} with: {way_on}")
     if path.startswith("workflow/"):
         assert "--workflow" in desk.run("run", cwd=project).err
     assert (place.read_text() if place.exists() else None) == text
-    subprocess.run(["sh", "-c", undo], cwd=project, env=desk.env, check=True, capture_output=True)
+    subprocess.run(["sh", "-c", way_on], cwd=project, env=desk.env, check=True, capture_output=True)
+    if untracked:
+        assert (project / "notes" / place.name).read_text() == text, "what git does not have is not lost"
+        shutil.rmtree(project / "notes")
     assert desk.run("run", cwd=project).code == 3
     desk.require_sound(project)
 
 
 @pytest.mark.docker
-def test_the_undo_fits_where_the_command_was_typed(project, desk, tmp_path):
-    (project / "scratch.py").write_text("print()\n")
+@pytest.mark.parametrize(("path", "what"), [("scratch.py", "keep it"), ("workflow/workflow.yaml", "undo")])
+def test_the_way_on_fits_where_the_command_was_typed(project, desk, tmp_path, path, what):
+    (project / path).write_text("print()\n")
     line = refused(desk.run("-C", "copy", "run", cwd=tmp_path), 1)
-    undo = line.partition("undo with: ")[2]
-    subprocess.run(["sh", "-c", undo], cwd=tmp_path, env=desk.env, check=True, capture_output=True)
-    assert not (project / "scratch.py").exists()
+    way_on = line.partition(f"{what} with: ")[2]
+    subprocess.run(["sh", "-c", way_on], cwd=tmp_path, env=desk.env, check=True, capture_output=True)
+    assert desk.git("status", "--porcelain", "--", ":!notes", cwd=project) == ""
 
 
 @pytest.mark.docker

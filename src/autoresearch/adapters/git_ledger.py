@@ -43,6 +43,7 @@ from autoresearch.contents import Content, HeldFile, bytes_of, hashed
 from autoresearch.credentials import credential_in
 from autoresearch.errors import LedgerError, Stale
 from autoresearch.layout import (
+    NOTES_DIR,
     OWN_DIRS,
     commit_message,
     is_own,
@@ -101,11 +102,17 @@ class Change:
     what: str
     """`modified`, `deleted` or `untracked`."""
 
-    def undo(self, folder: str = ".") -> str:
-        """The command that undoes it, as a shell takes it; `folder` is the project, seen from there."""
-        command = ["git"] if folder == "." else ["git", "-C", folder]
-        command += ["clean", "-f"] if self.what == "untracked" else ["checkout"]
-        return shlex.join([*command, "--", self.path])
+    def way_on(self, folder: str = ".") -> str:
+        """What mends it, with the command as a shell takes it; `folder` is the project, seen from there.
+
+        What git does not have is kept: nothing could bring it back.
+        """
+        if self.what != "untracked":
+            command = ["git"] if folder == "." else ["git", "-C", folder]
+            return f"undo with: {shlex.join([*command, 'checkout', '--', self.path])}"
+        path, notes = (os.path.normpath(f"{folder}/{name}") for name in (self.path, NOTES_DIR))
+        move = ["mv", "-n", "--", path, f"{notes}/"]
+        return f"keep it with: {shlex.join(['mkdir', '-p', notes])} && {shlex.join(move)}"
 
 
 class GitLedger:

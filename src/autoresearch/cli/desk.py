@@ -91,13 +91,13 @@ class WorkTreeDesk:
 
 
 def refuse_foreign_changes(ledger: GitLedger, *, by_model: bool) -> None:
-    """Raises LedgerError naming a changed file that is nobody's to change, and the command that undoes it."""
+    """Raises LedgerError naming a changed file that is nobody's to change, and the command that mends it."""
     own = {SETTINGS_FILE} if by_model else {SETTINGS_FILE, PROPOSAL_FILE, LOCK_FILE}
     foreign = [change for change in ledger.changes() if change.path not in own]
     if not foreign:
         return
     here = os.path.relpath(ledger.root)
-    lines = [f"{change.path} is {change.what}; undo with: {change.undo(here)}" for change in foreign[:5]]
+    lines = [f"{change.path} is {change.what}; {change.way_on(here)}" for change in foreign[:5]]
     if len(foreign) > 5:
         lines.append(f"and {len(foreign) - 5} more; see: git status")
     if any(change.path.startswith(f"{WORKFLOW_DIR}/") for change in foreign):

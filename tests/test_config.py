@@ -32,16 +32,27 @@ def test_settings_read_back_as_written(model, attempts):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('modle = "none"', "did you mean model"),
+        ('modle = "none"', "toml:1: unknown setting `modle`; did you mean `model`"),
         ('isolation = "none"', "isolation"),
         ("max_attempts = 0", "max_attempts"),
         ("max_attempts = ", "not TOML"),
         ('[model]\nbase_url = "http://key@host"', "base_url"),
         ('[model]\nbase_url = "http://127.0.0.1:8000/v1/"', "no /v1 at its end"),
-        ('[model.plan]\nbase_url = "file:///x"', r"toml: model\.plan\.base_url"),
+        ('[model.plan]\nbase_url = "file:///x"', r"toml:2: model\.plan\.base_url"),
         ('model = "anthropic:x"', r'model is a table; write\n\[model\]\nuse = "anthropic:x"'),
         ('[models]\nplan = "x"', r"unknown setting models; .* \[model\.STEP\]"),
-        ('[model]\nprices = "x"', "prices"),
+        ('[model]\nprices = "x"', "toml:2: model: unknown key `prices`; did you mean `price`"),
+        (
+            "max_cycles = 3\n\n[budget.call]\nseconds = 1\nfoo = 3",
+            r"toml:5: budget\.call: unknown key `foo`; known: seconds",
+        ),
+        ('[model.plan]\nefort = "low"', r"toml:2: model\.plan: unknown key `efort`; did you mean `effort`"),
+        ("[model.plan]\nprice.inputs = 1", r"toml:2: model\.plan\.price: unknown key `inputs`; .*`input`"),
+        ("isolation = 'dokcer'", "toml:1: isolation: `dokcer` is not one of docker, .*did you mean `docker`"),
+        (
+            "[[reviewers]]\nname = 'Ada'\n[[reviewers]]\nmail = 'x'",
+            "toml:4: reviewers, item 2: unknown key `mail`",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(text, problem):
@@ -117,11 +128,11 @@ STEPS = {"plan": True, "critique": True, "monitor": False}
     [
         (
             'max_attempts = 3\n\n[model]\nuse = "none"\n[model.critic]\nuse = "none"\n',
-            r"toml line 5: .*did you mean critique",
+            r"toml:5: .*did you mean critique",
         ),
-        ("[model.critic.price]\n", r"toml line 1: \[model\.critic\] is no step"),
-        ("[model.monitor]\n", "line 1: the step monitor applies rules and asks no model; .*plan, critique"),
-        ('[model]\n"x" = {use = "none"}', r"toml: \[model\.x\] is no step"),
+        ("[model.critic.price]\n", r"toml:1: \[model\.critic\] is no step"),
+        ("[model.monitor]\n", "toml:1: the step monitor applies rules and asks no model; .*plan, critique"),
+        ('[model]\n"x" = {use = "none"}', r"toml:2: \[model\.x\] is no step"),
     ],
 )
 def test_a_model_for_no_step_is_refused_with_its_line(text, problem):

@@ -6,10 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
+from autoresearch import yaml_lines
 from autoresearch.errors import InvalidInput
-from autoresearch.records import ModelChoice, RegisteredReviewer, Settings, first_problem
+from autoresearch.records import ModelChoice, RegisteredReviewer, Settings
 
 _COMMENTS = {
     "isolation": "what stands between the experiment's code and this machine: docker, gvisor, or bubblewrap (weaker)",
@@ -26,7 +25,7 @@ _COMMENTS = {
 def parse_settings(
     text: str, source: str = "autoresearch.toml", steps: Mapping[str, bool] | None = None
 ) -> Settings:
-    """Raises InvalidInput naming the key, and the nearest known one.
+    """Raises InvalidInput naming line and key, and the nearest known one.
 
     `steps`: those of the workflow, and whether a model can write them; None: any are taken.
     """
@@ -35,6 +34,7 @@ def parse_settings(
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{source}: not TOML: {error}") from error
     data = _with_models(data, source)
+    located = yaml_lines.Located(data, source, 1, _lines(text))
     for key in data:
         if key == "notify_command":
             raise InvalidInput(
@@ -42,16 +42,15 @@ def parse_settings(
                 "it goes into ~/.config/autoresearch/config.toml"
             )
         if key not in Settings.model_fields:
-            near = difflib.get_close_matches(key, Settings.model_fields, n=1)
-            raise InvalidInput(
-                f"{source}: unknown setting {key}" + (f"; did you mean {near[0]}?" if near else "")
-            )
+            near = yaml_lines.nearest(key, list(_COMMENTS))
+            raise InvalidInput(located.problem((key,), f"unknown setting `{key}`{near}"))
     for name in data["models"] if steps is not None else ():
-        _require_step(name, steps or {}, f"{source}{_line_of(name, text)}")
+        _require_step(name, steps or {}, located)
     try:
-        return Settings.model_validate(data)
-    except ValidationError as error:
-        raise InvalidInput(f"{source}: {_as_written(first_problem(error))}") from error
+        settings: Settings = yaml_lines.typed(located, Settings, "")
+    except InvalidInput as error:
+        raise InvalidInput(_as_written(str(error))) from error
+    return settings
 
 
 def _with_models(data: dict[str, Any], source: str) -> dict[str, Any]:
@@ -70,28 +69,46 @@ def _with_models(data: dict[str, Any], source: str) -> dict[str, Any]:
     return {**data, "model": default, "models": steps}
 
 
-def _require_step(name: str, steps: Mapping[str, bool], where: str) -> None:
+def _require_step(name: str, steps: Mapping[str, bool], located: yaml_lines.Located) -> None:
     if steps.get(name):
         return
     asked = [step for step, by_model in steps.items() if by_model]
     known = f"steps that ask a model are: {', '.join(asked)}"
     if name in steps:
-        raise InvalidInput(f"{where}: the step {name} applies rules and asks no model; {known}")
-    near = difflib.get_close_matches(name, asked, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise InvalidInput(f"{where}: [model.{name}] is no step of this project's workflow{hint}; {known}")
+        said = f"the step {name} applies rules and asks no model; {known}"
+    else:
+        near = difflib.get_close_matches(name, asked, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        said = f"[model.{name}] is no step of this project's workflow{hint}; {known}"
+    raise InvalidInput(located.problem(("models", name), said))
 
 
-def _line_of(step: str, text: str) -> str:
-    """` line 7` of the first table of a step, or nothing where it is written some other way."""
-    header = re.compile(rf"""\s*\[\s*model\s*\.\s*["']?{re.escape(step)}["']?\s*[.\]]""")
-    numbers = (number for number, line in enumerate(text.splitlines(), 1) if header.match(line))
-    return next((f" line {number}" for number in numbers), "")
+def _lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """The line on which each table and key first stands, as far as the lines alone show it."""
+    found: dict[tuple[str | int, ...], int] = {}
+    table: tuple[str | int, ...] = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        match = re.match(r"""\s*(?:(\[\[?)([^\]]+)\]|([\w."'-]+)\s*=)""", line)
+        if match is None:
+            continue
+        path: tuple[str | int, ...] = tuple(
+            part.strip(" \t\"'") for part in (match[2] or match[3]).split(".")
+        )
+        if match[1] == "[[":
+            path = (*path, sum(other[:-1] == path and isinstance(other[-1], int) for other in found))
+        if match[1]:
+            table = path
+        else:
+            path = table + path
+        for length in range(1, len(path) + 1):
+            found.setdefault(path[:length], number)
+    # A step's table stands below [model] in the file.
+    return found | {("models", *path[1:]): number for path, number in found.items() if path[0] == "model"}
 
 
-def _as_written(problem: str) -> str:
+def _as_written(problems: str) -> str:
     """Settings of a step stand below `[model]` in the file."""
-    return re.sub(r"^models\.", "model.", problem)
+    return re.sub(r"(:\d+: )models\.", r"\1model.", problems)
 
 
 def render_settings(settings: Settings) -> str:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
@@ -209,8 +209,8 @@ def _explained(error: ValidationError, located: Located, kind: Any, place: str) 
             continue  # it is there, misspelt, and told so
         about_key = problem["type"] in ("extra_forbidden", "missing")
         within = path[:-1] if about_key else path
-        where = f"{place}, {_spoken(within)}" if within else place
-        yield located.line_of(path), f"{where}: {_plain(problem, path, kind)}"
+        where = ", ".join(filter(None, (place, _spoken(within))))
+        yield located.line_of(path), f"{where}{': ' if where else ''}{_plain(problem, path, kind)}"
 
 
 def _plain(problem: Any, path: Path, kind: Any) -> str:  # noqa: PLR0911 - one answer a kind of problem
@@ -283,11 +283,14 @@ def _near(word: str, known: list[str]) -> str:
 
 def known_keys(kind: Any, path: Path) -> list[str]:
     """The keys of the model that stands at `path` inside `kind`; empty if there is none."""
-    model = _model_in(kind)
+    model, is_key = _model_in(kind), False
     for part in path:
-        if isinstance(part, str) and model is not None:
+        if isinstance(part, str) and model is not None and not is_key:
             described = model.model_fields.get(part)
             model = _model_in(described.annotation) if described else None
+            is_key = described is not None and get_origin(described.annotation) is dict
+        else:
+            is_key = False
     return list(model.model_fields) if model else []
 
 

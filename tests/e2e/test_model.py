@@ -189,7 +189,7 @@ def test_run_looks_for_the_key_and_the_steps_names_before_anything_else(desk, tm
     line = settings.read_text().splitlines().index("[model.critic]") + 1
     done = desk.run("run", cwd=project, ANTHROPIC_API_KEY=KEY)
     assert done.code == 1
-    assert f"autoresearch.toml line {line}: [model.critic] is no step of this project's workflow" in done.err
+    assert f"autoresearch.toml:{line}: [model.critic] is no step of this project's workflow" in done.err
     assert "did you mean critique" in done.err
 
 

@@ -317,7 +317,7 @@ def test_a_setting_waits_for_a_person(project, desk):
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        ("max_atempts = 5", "did you mean max_attempts?"),
+        ("max_atempts = 5", "did you mean `max_attempts`?"),
         ("max_attempts = 0", "max_attempts"),
         ("max_attempts =", "not TOML"),
     ],

@@ -94,6 +94,17 @@ def test_a_clone_reads_as_the_project_does(finished, clone, args):
     shutil.rmtree(finished / "report", ignore_errors=True)
 
 
+def test_a_report_that_cannot_be_written_is_named_with_the_next_step(clone):
+    (clone / "report").mkdir()
+    (clone / "report" / "report.html").symlink_to("/dev/full")
+    done = run("report", cwd=clone)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "autoresearch: report/report.html could not be written: No space left on device\n"
+        "nothing on record depends on it; once that is mended, again: autoresearch report\n"
+    )
+
+
 def test_reading_changes_nothing(clone):
     before = sorted(path for path in clone.rglob("*") if ".git/" not in str(path))
     for args in READING:

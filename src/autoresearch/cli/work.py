@@ -21,7 +21,7 @@ from autoresearch.cli.wiring import (
     status_of,
     writes_by_model,
 )
-from autoresearch.errors import InvalidInput
+from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.ports import ApprovalView
 from autoresearch.records import Report, Reviewer
 
@@ -98,8 +98,14 @@ def build_report(folder: Path) -> None:
         )
     for path, data in pages.items():
         place = target / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        except OSError as error:
+            raise AutoresearchError(
+                f"{os.path.relpath(place)} could not be written: {error.strerror}\n"
+                f"nothing on record depends on it; once that is mended, again: {command(ledger, 'report')}"
+            ) from error
         print(os.path.relpath(place))
 
 

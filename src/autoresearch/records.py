@@ -1120,7 +1120,7 @@ class Attention(Frozen):
     decided_at: datetime
     sections_opened: list[Line] = []
     sections_read: list[Line] = []
-    """Those of them that were seen to their last line."""
+    """Those of them of which every line was shown."""
 
     @property
     def seconds(self) -> float:

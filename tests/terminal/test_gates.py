@@ -351,16 +351,31 @@ def test_deceiving_code_has_to_be_read_to_its_end_before_approval(gate, views, p
         g.answer("Decision: ", "2")
         g.answer("q closes: ", "q")
         g.answer("Decision: ", "approve")
-    g.expect("Read the code to its end before you approve it")
+    g.expect("Read all of the code before you approve it (e skips some)")
     g.answer("q closes: ", "q")
     g.answer("Decision: ", "approve")
     g.answer("q closes: ", "e")
+    g.answer("Enter closes, b back: ", "")
+    g.answer("Decision: ", "approve")
+    g.expect("Read all of the code before you approve it (e skips some)")
+    g.answer("q closes: ", "")
+    g.answer("q closes: ", "")
     g.answer("Enter closes, b back: ", "")
     g.answer("Decision: ", "approve")
     g.answer("To approve, type", digest_of(views.deceiving_view().bundle)[:8])
     answer = g.result()
     assert answer["decision"] == "approve"
     assert answer["attention"]["sections_read"] == ["code"]
+
+
+def test_a_sections_number_in_the_pager_opens_that_section(gate, bundle):
+    g = gate("deceiving")
+    g.answer("Decision: ", "2")
+    g.answer("q closes: ", "e")
+    g.answer("Enter closes, b back: ", "6")
+    g.answer("Decision: ", "quit")
+    g.end()
+    assert b"Your approval covers exactly this" in g.seen
 
 
 def test_deceiving_code_can_be_rejected_unopened(gate, views):
@@ -575,7 +590,11 @@ def test_a_very_surprising_result_is_looked_at_twice(gate, subject):
     g.expect("An error is likelier than usual")
     g.expect("0.04 over 1 seed that the run never had")
     g.answer("Second look:", "")
+    g.answer("Decision: ", "9d")
+    g.expect("There is no claim 9; the last one is ")
     g.answer("Decision: ", "accept")
+    g.answer("Second look:", "a")
+    g.expect('The whole word "accept" is meant, or Enter.')
     g.answer("Second look:", "accept")
     g.answer("Why accept?", "the fresh seed agrees")
     g.answer("To accept, type", subject[:8])
@@ -638,6 +657,18 @@ def test_settings_take_the_digest(gate, word):
 
 
 # ------------------------------------------------------------------------ help
+
+
+def test_a_question_mark_at_the_forecast_explains_forecasts(gate):
+    g = gate("forecast")
+    g.answer("[Enter skips]: ", "?")
+    g.expect("three increasing numbers")
+    g.answer("[Enter skips]: ", "")
+    assert b"terminate   the project ends" not in g.seen
+    g.answer("Decision: ", "?")
+    g.expect("the project ends here")
+    g.answer("Decision: ", "quit")
+    assert g.end() == 3
 
 
 @pytest.mark.parametrize(("name", "word"), [("approve", "terminate"), ("accept", "follow-up")])

@@ -79,8 +79,11 @@ class AcceptGate:
         """Take `2d`: the verdict on one claim."""
         found = _TOGGLE.fullmatch(answer)
         claims = self.view.conclusion.claims
-        if not found or not 1 <= int(found[1]) <= len(claims):
+        if not found:
             return False
+        if not 1 <= int(found[1]) <= len(claims):
+            self.dialogue.say(f"There is no claim {found[1]}; the last one is {len(claims)}.")
+            return True
         claim = claims[int(found[1]) - 1]
         self.verdicts[claim.id] = _VERDICTS[found[2]]
         label = f"{found[1]} {self.verdicts[claim.id]}"
@@ -116,7 +119,9 @@ class AcceptGate:
             return False
         self.dialogue.page("second look", second_look_page(self.view, self.dialogue.look))
         prompt = f'Second look: if it still stands, type "{decision}" again (Enter goes back): '
-        self.looked_twice = self.dialogue.ask(prompt).lower() == decision
+        while (answer := self.dialogue.ask(prompt).lower()) not in ("", decision):
+            self.dialogue.say(f'The whole word "{decision}" is meant, or Enter.')
+        self.looked_twice = answer == decision
         return self.looked_twice
 
     def _reason_due(self, decision: AcceptDecision) -> bool:

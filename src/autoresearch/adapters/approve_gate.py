@@ -15,6 +15,7 @@ from autoresearch.adapters.gate_screens import (
     blocking,
     code_to_read,
     decisions_offered,
+    forecast_help,
     forecast_row,
     reaches_little,
     tried,
@@ -149,7 +150,7 @@ class ApproveGate:
         notes = code_to_read(self.view)
         if not notes or "code" in self.dialogue.read:
             return True
-        self.dialogue.say("Read the code to its end before you approve it; then decide again:")
+        self.dialogue.say("Read all of the code before you approve it (e skips some); then decide again:")
         self.dialogue.say(*several(self.dialogue.look, "", [(note, "") for note in notes], 5, 2))
         self.dialogue.open_section("2")
         return False
@@ -168,8 +169,10 @@ class ApproveGate:
 
     def _own_forecast(self) -> list[Forecast]:
         """The reviewer's forecasts, or nothing if skipped; then the author's are shown."""
+        talk = self.dialogue
+        decisions, talk.help = talk.help, lambda: forecast_help(talk.look)
         forecasts = self._asked_forecasts()
-        self.unlocked = True
+        self.unlocked, talk.help = True, decisions
         self.dialogue.say(*forecast_row(self.view, self.dialogue.look))
         return forecasts
 

@@ -39,7 +39,7 @@ class Dialogue:
     opened: list[str] = field(default_factory=list)
     """Names of the sections opened so far."""
     read: list[str] = field(default_factory=list)
-    """Those of them that were seen to their last line."""
+    """Those of them of which every line was shown."""
     wrong: int = 0
     """Wrong digests typed so far."""
 
@@ -88,13 +88,16 @@ class Dialogue:
         return False
 
     def page(self, name: str, lines: list[str]) -> bool:
-        """Lines a screenful at a time, on the same terminal. True if the last one was shown."""
+        """Lines a screenful at a time, on the same terminal. True if every one was shown.
+
+        A section's key opens that one instead.
+        """
         rows = max(self.look.height - 2, 5)
-        top, shown = 0, 0
+        top, shown = 0, set[int]()
         while True:
             end = min(top + rows, len(lines))
             self.say(*lines[top:end])
-            shown = max(shown, end)
+            shown.update(range(top, end))
             at_end = end == len(lines)
             if top == 0 and at_end:
                 return True
@@ -103,8 +106,8 @@ class Dialogue:
             answer = self.ask(prompt).lower()
             if answer == "b":
                 top = max(top - rows, 0)
-            elif at_end or answer == "q":
-                return shown == len(lines)
+            elif self.open_section(answer) or at_end or answer == "q":
+                return len(shown) == len(lines)
             else:
                 top = max(len(lines) - rows, 0) if answer == "e" else end
 

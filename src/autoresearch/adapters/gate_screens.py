@@ -191,6 +191,20 @@ def approve_help(look: Look) -> list[str]:
     )
 
 
+def forecast_help(look: Look) -> list[str]:
+    """What `?` answers where the reviewer's own forecast is asked for."""
+    rows = [
+        ("Forecast", "the contrast, in its unit, as three increasing numbers, e.g. -0.01 0.02 0.05:"),
+        ("", "you expect it below the first with 10 % chance, the second 50 %, the third 90 %."),
+        ("Or", "one number from 0 to 1, or as 70%: the chance that is asked about."),
+        ("Enter", "skips; the decision on record says that you gave none."),
+        ("Why", "it is scored beside the author's, which is shown only after yours."),
+        ("Read", "a number, then Enter, opens that section and comes back here."),
+        ("quit", "decide later; Ctrl-C and Ctrl-D do the same"),
+    ]
+    return [row for label, text in rows for row in own(look, label, text)]
+
+
 def approve_screen(view: ApprovalView, look: Look, *, forecasts_open: bool | None = None) -> list[str]:
     """The approve gate's one screen, prompt excluded.
 

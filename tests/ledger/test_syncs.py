@@ -9,6 +9,7 @@ import pytest
 from autoresearch.adapters.git_ledger import AGENT, GitLedger
 from autoresearch.adapters.git_objects import sync
 from autoresearch.adapters.scratch_ledger import ScratchLedger
+from autoresearch.errors import LedgerError
 from autoresearch.records import RULES, Monitoring, Record
 from autoresearch.testing import FixedClock
 
@@ -108,3 +109,16 @@ def test_only_a_ledger_that_is_thrown_away_syncs_nothing(tmp_path, ledger_of, is
         assert known.head() == added.commit, "the branch is there, whoever looks"
         assert known.oddities() == []
     assert (tmp_path / "cycles").exists() == is_kept
+
+
+def test_a_failed_write_says_which_disk_it_was(tmp_path):
+    """A full temporary directory is not mended by going on with the project."""
+    for ledger_of, said in ((GitLedger, "mend that, then: autoresearch run"), (ScratchLedger, "TMPDIR")):
+        (tmp_path / said).mkdir()
+        with closing(ledger_of.create(tmp_path / said, FixedClock())) as ledger:
+            add(ledger, 1)
+            scratch = ledger.git_dir / "autoresearch" / "scratch"
+            scratch.rmdir()
+            scratch.touch()
+            with pytest.raises(LedgerError, match=said):
+                add(ledger, 2)

@@ -501,8 +501,13 @@ class GitLedger:
         try:
             yield
         except OSError as error:
-            go_on = "; mend that, then: autoresearch run" if self.head() else ""
-            raise LedgerError(f"could not write to {self.root}: {error.strerror or error}{go_on}") from error
+            raise LedgerError(
+                f"could not write to {self.root}: {error.strerror or error}{self._what_next()}"
+            ) from error
+
+    def _what_next(self) -> str:
+        """After a write that failed."""
+        return "; mend that, then: autoresearch run" if self.head() else ""
 
     def _move_branch(self, new: str, old: str) -> None:
         if (self.git_dir / "reftable").is_dir():

@@ -23,6 +23,11 @@ class ScratchLedger(GitLedger):
         self._move_branch(new, old)
         self._head = new
 
+    def _what_next(self) -> str:
+        return (
+            "; TMPDIR names another place for what is made and removed again: TMPDIR=DIR autoresearch replay"
+        )
+
 
 def _not_at_all(path: Path) -> None:
     """There is nothing to survive."""

@@ -11,7 +11,7 @@ from autoresearch.cli.wiring import open_sandbox
 from autoresearch.comparison import TOLERANCE
 from autoresearch.errors import AutoresearchError, InvalidInput
 from autoresearch.ports import Entry
-from autoresearch.records import Approval, Check, Plan, RecheckTrial, Result, Run, body_as
+from autoresearch.records import Approval, Check, Plan, RecheckTrial, Result, Run, body_as, count
 from autoresearch.steps.check import compare_rechecks, recheck_job, run_recheck
 from autoresearch.steps.experiment import plan_needs
 from autoresearch.vouched import finder, reader
@@ -23,7 +23,7 @@ def rerun_experiments(ledger: GitLedger) -> None:
     if not completed:
         raise InvalidInput("no experiment of this project completed, so there is nothing to run again")
     _confirm(
-        f"run {len(completed)} approved experiment(s) again, the trials their approvals list",
+        f"run {count(len(completed), 'approved experiment')} again, the trials that their approvals list",
         ledger.head()[:8],
     )
     with ledger.lock():  # the outputs of a `run` would lie where these do

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 from autoresearch.errors import InvalidInput
 from autoresearch.ports import Entry
-from autoresearch.records import Body
+from autoresearch.records import Body, count
 from autoresearch.reporting.terminal import Pen
 from autoresearch.settings_in_force import project_in_force
 
@@ -94,7 +94,7 @@ def parting_json(found: Parting) -> dict[str, object]:
 
 
 def _side(name: str, entries: Sequence[Entry], shared: int) -> str:
-    return f"{name:<7}project {project_in_force(entries)[:8]}, {len(entries) - shared} records of its own"
+    return f"{name:<7}project {project_in_force(entries)[:8]}, {count(len(entries) - shared, 'record')} of its own"
 
 
 def _pair_lines(pair: Pair, pen: Pen) -> Iterator[str]:

@@ -283,7 +283,8 @@ def _forecasts_page(view: AcceptanceView, look: Look) -> list[str]:
 
 _LEGEND = (
     "L1 the numbers are correct, L2 it would be useful, L3 its assumptions hold. "
-    "E4 real system, E3 near system, E2 toy proxy, E1 conceptual, E0 assertion."
+    "E4 real system, E3 near system, E2 toy proxy, E1 conceptual, E0 assertion; "
+    "+r: another accepted design came out the same way."
 )
 
 

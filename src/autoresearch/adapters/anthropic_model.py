@@ -136,8 +136,8 @@ class AnthropicModel:
         if self._key is None and not {name.lower() for name in headers} & set(CREDENTIAL_HEADERS):
             raise BackEndMissing(
                 f"no credential for anthropic:{self._model}: neither ANTHROPIC_API_KEY nor ANTHROPIC_AUTH_TOKEN"
-                " is set\nexport ANTHROPIC_API_KEY=… (any text for a local server that asks for none), or set"
-                ' use = "none" under [model] in autoresearch.toml'
+                " is set\nexport ANTHROPIC_API_KEY=… (any text for a local server that asks for none), or do"
+                ' without a model: no --model at start, or use = "none" under [model] in autoresearch.toml'
             )
         if self._key is not None and not re.fullmatch(r"[\x21-\x7e]+", self._key):
             raise BackEndMissing(

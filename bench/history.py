@@ -1,8 +1,7 @@
-"""Verify and offline replay of histories of 10, 1,000 and 10,000 records, beside git's own passes over the same bytes.
+"""Verify and offline replay of histories of 10 and 1,000 records, beside git's own passes over the same bytes.
 
-One cycle with its experiment and report, and from there on settings that a person changes
-again and again: the cheapest record there is to make, so that a long history can be made
-at all. The sandbox is the tests' double.
+Cycle after cycle, each with attempts that are refused and sent back with another question,
+then an experiment, a report and a follow-up. The sandbox is the tests' double.
 """
 
 import contextlib
@@ -13,21 +12,20 @@ from pathlib import Path
 
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.scratch_ledger import ScratchLedger
-from autoresearch.config import render_settings, settings_diff
-from autoresearch.errors import Pending
+from autoresearch.errors import AuthorNeeded, Pending
 from autoresearch.records import Settings
 from autoresearch.replay import replay
-from autoresearch.settings_in_force import settings_in_force
 from autoresearch.testing import FixedClock
-from autoresearch.testing_project import STILL, ScriptedReviewer, drive, make_driver, make_project
+from autoresearch.testing_project import STILL, TextDesk, drive, make_project
 from autoresearch.verify import verify
 from autoresearch.workflow import parse_workflow
 
-SIZES = (10, 1_000, 10_000)
 TEXT = (Path(__file__).parents[1] / "tests" / "data" / "quick.md").read_text()
 SETTINGS = Settings(max_attempts=100, max_cycles=100)
-CYCLE = 14
-"""Records of one."""
+REJECTED = 10
+"""Attempts of a cycle, at seven records each."""
+SIZES = (10, 1_000)
+"""At least; the small one is a cycle that waits at its gate for the second time."""
 
 
 def measure():
@@ -54,19 +52,25 @@ def at(size):
 
 
 def make(root, size):
-    """A project of `size` records. Returns how many it has."""
+    """A project of at least `size` records. Returns how many it has."""
     ledger = make_project(root, TEXT, settings=SETTINGS)
-    decisions = ["approve", "accept"] if size > CYCLE else []
-    with contextlib.suppress(Pending):  # the short one is left at its first gate
-        drive(ledger, decisions)
-    driver = make_driver(ledger, ScriptedReviewer())
-    while len(ledger.entries()) < size:
-        before = settings_in_force(ledger.entries())
-        after = before.model_copy(update={"max_attempts": 50 + len(ledger.entries()) % 50})
-        driver.put_in_force(after, settings_diff(before, after), render_settings(after).encode())
-    number = len(ledger.entries())
+    while (number := len(ledger.entries())) < size:
+        another_cycle(ledger, REJECTED if size > REJECTED else 1, ended=size > REJECTED)
     ledger.close()
     return number
+
+
+def another_cycle(ledger, rejected, *, ended):
+    """Attempts that are refused, each with another question, then one that is followed up unless it waits."""
+    first = len(ledger.entries())
+    decisions = [("reject", "ask something else")] * rejected
+    decisions += ["approve", ("follow-up", "once more")] if ended else []
+    texts = [
+        TEXT.replace("Which way", f"From record {first}, attempt {n}, which way") for n in range(rejected + 1)
+    ]
+    desk = TextDesk(ledger, texts if first > 1 else texts[1:])
+    with contextlib.suppress(AuthorNeeded, Pending):  # at its gate, or of the cycle after
+        drive(ledger, decisions, desk=desk)
 
 
 def check(root):

@@ -165,6 +165,8 @@ def tmpfs_mb(client, found):
         ("HostConfig", "MaskedPaths", []),
         ("HostConfig", "Init", True),
         ("HostConfig", "SomethingNew", "on"),
+        ("HostConfig", "OomKillDisable", True),
+        ("HostConfig", "CgroupnsMode", "container:other"),
         ("Config", "User", "0:0"),
         ("Config", "Tty", True),
         ("Config", "Cmd", ["sh"]),
@@ -185,6 +187,9 @@ def test_a_container_unlike_the_policy_is_refused(created, where, key, value):
 
 def test_a_container_like_the_policy_is_admitted(created):
     policy.require_policy(*created)
+    asked, found, env = created
+    for of_an_engine in ({"CgroupnsMode": "private"}, {"CgroupnsMode": "host"}, {"OomKillDisable": None}):
+        policy.require_policy(asked, {**found, "HostConfig": found["HostConfig"] | of_an_engine}, env)
 
 
 @pytest.mark.parametrize("container", ["holder", "run"])

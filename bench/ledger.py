@@ -10,9 +10,9 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from autoresearch.adapters.git_ledger import AGENT, GitLedger
+from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.layout import commit_message, record_path
-from autoresearch.records import RULES, Finding, Monitoring, Record
+from autoresearch.records import AGENT, RULES, Finding, Monitoring, Record
 from autoresearch.testing import FixedClock
 from bench.rows import ratio, row
 

@@ -16,13 +16,13 @@ from autoresearch.forecasting.surprise import unmet
 from autoresearch.layout import file_path
 from autoresearch.ports import Entry, Ledger, Progress
 from autoresearch.records import (
+    AGENT,
     APART,
     Acceptance,
     Approval,
     Check,
     Conclusion,
     Kind,
-    Person,
     Proposal,
     Record,
     Result,
@@ -50,7 +50,6 @@ from autoresearch.steps.situation import Draft, Situation, StepPorts
 from autoresearch.vouched import finder, reader
 from autoresearch.workflow import Step, Workflow
 
-AGENT = Person(name="autoresearch", email="autoresearch@localhost")
 RETURNS: dict[str, tuple[str, ...]] = {
     "approval": ("reject", "revise", "edit"),
     "acceptance": ("revise", "redo"),

@@ -86,6 +86,10 @@ class Person(Frozen):
         return f"{self.name} <{self.email}>"
 
 
+AGENT = Person(name="autoresearch", email="autoresearch@localhost")
+"""Who commits what no person wrote."""
+
+
 class FileRef(Frozen):
     """A file that a record vouches for, beside it in the attempt's directory."""
 

@@ -22,8 +22,8 @@ from autoresearch.cli.main import cli
 from autoresearch.config import parse_settings
 from autoresearch.door import admit
 from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, NotApproved, Pending, Stale
-from autoresearch.nodes import AGENT, State
-from autoresearch.records import HUMAN, Acceptance, Fork, Person, Record, Reviewer, Settings, digest_of
+from autoresearch.nodes import State
+from autoresearch.records import AGENT, HUMAN, Acceptance, Fork, Person, Record, Reviewer, Settings, digest_of
 from autoresearch.reporting.gate_json import approval_json
 from autoresearch.settings_in_force import project_in_force
 from autoresearch.steps import experiment

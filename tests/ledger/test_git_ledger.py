@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from autoresearch.adapters.git_ledger import AGENT, GitLedger
+from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.git_objects import write_durably
 from autoresearch.adapters.git_place import find_root, last_commit
 from autoresearch.errors import InvalidInput, LedgerError, Stale
 from autoresearch.layout import commit_message, record_path, trailers_of
-from autoresearch.records import RULES, Finding, Monitoring, Person, Preflight, Record, file_ref
+from autoresearch.records import AGENT, RULES, Finding, Monitoring, Person, Preflight, Record, file_ref
 from autoresearch.testing import FixedClock
 
 ADA = Person(name="Ada", email="ada@example.org")
@@ -172,8 +172,10 @@ def test_changes_name_what_is_not_committed_and_leave_notes_alone(ledger):
         record_path(record(1, None)): "deleted",
     }
     for change in found.values():
-        subprocess.run(change.undo(), shell=True, check=True, cwd=ledger.root, capture_output=True)
+        command = change.way_on().partition(" with: ")[2]
+        subprocess.run(command, shell=True, check=True, cwd=ledger.root, capture_output=True)
     assert ledger.changes() == []
+    assert (ledger.root / "notes" / "stray.py").read_text() == "x"
 
 
 def test_a_persons_own_notes_may_be_committed_and_nothing_else(ledger):

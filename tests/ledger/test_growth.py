@@ -8,10 +8,10 @@ from contextlib import closing
 
 import pytest
 
-from autoresearch.adapters.git_ledger import AGENT, GitLedger
+from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.git_objects import sync
 from autoresearch.layout import commit_message, record_path
-from autoresearch.records import RULES, Monitoring, Record
+from autoresearch.records import AGENT, RULES, Monitoring, Record
 from autoresearch.testing import FixedClock
 
 COUNTED = {os.replace: "placed", os.unlink: "removed", _posixsubprocess.fork_exec: "started"}

@@ -6,11 +6,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from autoresearch.adapters.git_ledger import AGENT, GitLedger
+from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.git_objects import sync
 from autoresearch.adapters.scratch_ledger import ScratchLedger
 from autoresearch.errors import LedgerError
-from autoresearch.records import RULES, Monitoring, Record
+from autoresearch.records import AGENT, RULES, Monitoring, Record
 from autoresearch.testing import FixedClock
 
 

@@ -56,7 +56,6 @@ from autoresearch.records import Person, Record, clip, parse_record
 from autoresearch.safe_text import escape
 from autoresearch.ssh_signature import with_signature
 
-AGENT = Person(name="autoresearch", email="autoresearch@localhost")
 FILE_MODES = ("100644", "100755")
 """What is written to the work tree. A person's notes may hold links, too, which are left to their own git."""
 OUTPUTS = "outputs"

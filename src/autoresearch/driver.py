@@ -385,6 +385,8 @@ class Driver:
             last
         ):
             _refuse_late_changes(before, written)
+        else:
+            self._say_lost_edit(history, cycle)
         self._record_proposal(written, before, cycle, attempt)
 
     def _take_in_proposal(self, needed: NewProposalNeeded) -> None:
@@ -398,7 +400,18 @@ class Driver:
             raise _unchanged(needed)
         if needed.kind == "conclusion":
             _refuse_late_changes(before, written)
+        else:
+            self._say_lost_edit(history, needed.cycle)
         self._record_proposal(written, before, needed.cycle, needed.attempt)
+
+    def _say_lost_edit(self, history: Sequence[Entry], cycle: int) -> None:
+        """The plan is read from the proposal again, so what a person changed at the gate is gone from it."""
+        plans = [e.record for e in history if e.record.kind == "plan" and e.record.cycle == cycle]
+        if plans and plans[-1].made_by.author == "person":
+            self.progress.say(
+                f"the plan as edited by hand (attempt {plans[-1].attempt}) is not kept: {PROPOSAL_FILE} has changed, "
+                "and the plan is read from it again; write there what the edit changed"
+            )
 
     def _record_proposal(self, written: Written, before: Proposal, cycle: int, attempt: int) -> None:
         history = self.ledger.entries()

@@ -1,5 +1,8 @@
 """Every way through the graph: which records each decision makes, and which it keeps."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 import pytest
 
 from autoresearch.driver import ended_badly
@@ -10,7 +13,8 @@ from autoresearch.errors import (
     Rejected,
     exit_code,
 )
-from autoresearch.records import Prediction, body_as
+from autoresearch.recorded import Silent
+from autoresearch.records import Plan, Prediction, body_as
 from autoresearch.testing import FakeSandbox
 from autoresearch.testing_project import ScriptedReviewer, TextDesk, approval, drive, make_driver, shifted
 
@@ -114,6 +118,21 @@ def test_an_edit_is_the_persons_plan_at_the_same_gate_and_keeps_the_forecasts(pr
     assert body_as(prediction, Prediction).carried_from == project.entries()[4].digest
     assert gate.views[1].plan.stopping_rule == "after all trials, whatever they say"
     assert gate.views[1].previous_files == gate.views[0].files
+
+
+def test_a_hand_edit_that_a_changed_proposal_replaces_is_named(project, texts):
+    class Heard(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, line):
+            self.lines.append(line)
+
+    answers = ScriptedReviewer([edit(trials_per_arm=4), ("revise", "say when it stops")])
+    driver = make_driver(project, answers, desk=TextDesk(project, [texts.other_plan]))
+    with pytest.raises(Pending):
+        replace(driver, progress=Heard()).run()
+    assert [line for line in Heard.lines if "edited by hand (attempt 2) is not kept" in line]
+    assert body_as(project.entries()[-3].record, Plan).trials_per_arm != 4
 
 
 def test_an_edit_of_the_contrast_asks_for_forecasts_again(project):

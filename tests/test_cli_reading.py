@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from autoresearch import assets
 from autoresearch.records import Settings
 from autoresearch.testing_project import drive, make_project
+from autoresearch.workflow import parse_workflow
 
 COMMAND = str(Path(sys.executable).with_name("autoresearch"))
 HEAVY = {"langgraph", "langchain_core", "anthropic", "docker", "scipy", "matplotlib", "numpy"}
@@ -223,6 +225,14 @@ def test_completion_knows_the_commands(tmp_path):
         "report",
         "review",
     }
+
+
+def test_help_is_not_cut_and_names_what_can_be_given(tmp_path):
+    assert "..." not in run("--help", cwd=tmp_path, COLUMNS="80").stdout.partition("Commands:")[2]
+    demo, shown = run("demo", "--help", cwd=tmp_path).stdout, run("show", "--help", cwd=tmp_path).stdout
+    assert all(folder.name in demo for folder in assets.examples().iterdir() if folder.is_dir())
+    steps = parse_workflow(STANDARD).steps
+    assert not [step for step in steps if not re.search(rf"\b{step}\b", shown)]
 
 
 # --------------------------------------------------------------- workflow check

@@ -139,14 +139,21 @@ def start(
 
 @cli.command()
 def run() -> None:
-    """Go on; also after a crash. With a terminal the gates open as they are reached."""
+    """Go on; also after a crash or Ctrl-C.
+
+    With a terminal the gates open as they are reached. No command ends an experiment that has begun: its time
+    limit does.
+    """
     _go_on(_folder())
 
 
 @cli.command()
 @as_json
 def review(json_: bool) -> None:
-    """Open the pending gate; with --json, print everything it shows instead. That decides nothing."""
+    """Open the pending gate.
+
+    With --json, print everything it shows instead. That decides nothing.
+    """
     if json_:
         from autoresearch.cli.work import print_gate
 
@@ -157,7 +164,7 @@ def review(json_: bool) -> None:
 
 @cli.command()
 def approve() -> None:
-    """Open the pending gate with the decision chosen: still shown, still confirmed."""
+    """Open the pending gate to approve: still shown, still confirmed."""
     _decide("approve", "")
 
 
@@ -199,7 +206,10 @@ def fork(
 @click.argument("example", required=False, default="label-noise")
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
 def demo(example: str, directory: Path | None) -> None:
-    """Run a shipped EXAMPLE from start to report."""
+    """Run a shipped EXAMPLE from start to report.
+
+    EXAMPLE is label-noise (the default) or goodhart.
+    """
     from autoresearch.cli.demo import run_demo
 
     run_demo(_folder(), example, directory, plain=_plain())
@@ -246,7 +256,10 @@ def status(json_: bool) -> None:
 def log(
     *, full: bool, step: str | None, cycle: int | None, by: str | None, number: int | None, json_: bool
 ) -> None:
-    """The history: gates, rejections and failures stand out, machine steps are folded."""
+    """The history; decisions and failures stand out.
+
+    Steps of the machine are folded to a line.
+    """
     from autoresearch.cli.wiring import open_project
     from autoresearch.reporting.log_page import chosen, log_lines, log_page_json, total_lines
     from autoresearch.signed import signing_of
@@ -269,7 +282,11 @@ def log(
 def show_record(
     step: str, cycle: int | None, attempt: int | None, preregistration: bool, json_: bool
 ) -> None:
-    """One record: by step, kind or digest prefix; the latest one unless told."""
+    """One record: by step, kind or digest prefix.
+
+    STEP is start, ideate, critique, plan, predict, preflight, approve, experiment, check, conclude, monitor,
+    accept or writeup, or a step that the project's own workflow has besides. The latest record is shown unless told.
+    """
     from autoresearch.cli.find import find_entry
     from autoresearch.cli.wiring import open_project
     from autoresearch.reporting.show_page import show_json as record_json
@@ -302,7 +319,10 @@ def show_record(
 )
 @as_json
 def diff(step: str | None, other: str | None, *, project: Path | None, json_: bool) -> None:
-    """What changed in a record: against its last version, against OTHER, or against a fork's."""
+    """What changed in a record, or between two projects.
+
+    Against its last version, against OTHER, or against the same record of a fork.
+    """
     from autoresearch.cli.find import diff_lines, find_entry, version_before
     from autoresearch.cli.wiring import open_project
     from autoresearch.reporting.parting import parting, parting_json, parting_lines
@@ -337,7 +357,10 @@ def diff(step: str | None, other: str | None, *, project: Path | None, json_: bo
 )
 @as_json
 def verify(anchor: Path | None, json_: bool) -> None:
-    """Check the history: chain, order, digests, approvals before runs. Exit 1 if anything fails."""
+    """Check the history against itself.
+
+    Chain, order, digests, approvals before runs. Exit 1 if anything fails.
+    """
     from autoresearch.cli.verify import verify_project
 
     verify_project(_folder(), _folder() / anchor if anchor else None, as_json=json_)
@@ -349,7 +372,10 @@ def verify(anchor: Path | None, json_: bool) -> None:
     "--experiments", is_flag=True, help="Run the approved experiments again, after a typed confirmation."
 )
 def replay(walk: bool, experiments: bool) -> None:
-    """Derive every record again, offline, in a scratch repository, and compare."""
+    """Derive every record again, offline, and compare.
+
+    It happens in a scratch repository; the project is not changed.
+    """
     from autoresearch.cli.replay import replay_project
 
     replay_project(_folder(), walk=walk, experiments=experiments)
@@ -370,9 +396,9 @@ def report() -> None:
 )
 @as_json
 def forecasts(directories: tuple[Path, ...], figure: Path | None, json_: bool) -> None:
-    """How well the forecasts of the projects in each DIR (default: here) came out.
+    """How well forecasts came out.
 
-    For each agent and person: how often their 80 % intervals held, their scores, calibration, and
+    Those of the projects in each DIR (default: here). For each agent and person: how often their 80 % intervals held, their scores, calibration, and
     skill against a reference; nothing that so few results cannot carry.
     """
     from autoresearch.cli.forecasts import print_forecasts

@@ -299,5 +299,6 @@ def _decisions(at: Situation) -> list[str]:
                 f"{where}: {body.status} after {body.trials_completed} of {body.trials_issued} trials: {body.why}"
             )
         elif body.decision not in ("approve", "accept"):
-            lines.append(f"{where}: {body.decision} by {body.reviewer.person.name}: {body.reason}")
+            why = f": {body.reason}" if body.reason else ""
+            lines.append(f"{where}: {body.decision} by {body.reviewer.person.name}{why}")
     return lines

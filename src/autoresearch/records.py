@@ -767,7 +767,7 @@ class ResourceLimits(Frozen):
             return ""
         return (
             f", for each of {self.workers} workers: in all {self.memory_mb * self.workers} MB memory, "
-            f"{self.cpus * self.workers:g} CPUs"
+            f"{count(self.cpus * self.workers, 'CPU')}"
         )
 
 
@@ -936,7 +936,7 @@ class Plan(PlanDraft):
     def headline(self) -> str:
         c = self.contrast
         what = f"{c.treatment} vs {c.control}" if c.treatment else f"{len(self.arms)} arms"
-        return f"{self.metric.name}, {what}, {self.trials_per_arm} trials an arm"
+        return f"{self.metric.name}, {what}, {count(self.trials_per_arm, 'trial')} an arm"
 
     def diary(self) -> str:
         return "\n".join(f"{h.id}: {h.statement}" for h in self.hypotheses)
@@ -1781,9 +1781,10 @@ def first_problem(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def count(n: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def count(n: float, noun: str) -> str:
+    """`1 trial`, `2 trials`, `0.5 CPUs`."""
+    number = f"{n:g}" if isinstance(n, float) else n
+    return f"{number} {noun}{'' if n == 1 else 's'}"
 
 
 def clip(text: str, width: int) -> str:

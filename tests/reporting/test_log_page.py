@@ -191,7 +191,7 @@ def test_a_part_can_be_asked_for(rejected_twice):
     assert {e.record.kind for e in chosen(entries, step="experiment")} == {"run", "result"}
     assert [e.record.kind for e in chosen(entries, step="approval", by="ada love")] == ["approval"] * 4
     assert chosen(entries) == list(entries)
-    with pytest.raises(InvalidInput, match="no record is of --step nothing; there are step: start, ideate"):
+    with pytest.raises(InvalidInput, match="no record is of --step nothing; on record: steps start, ideate"):
         chosen(entries, step="nothing")
     with pytest.raises(InvalidInput, match="--cycle 2, --by Bob"):
         chosen(entries, cycle=2, by="Bob")

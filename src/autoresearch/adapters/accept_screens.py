@@ -383,7 +383,7 @@ def second_look_page(view: AcceptanceView, look: Look) -> list[str]:
 
 
 def _proxy_page(view: AcceptanceView, look: Look) -> list[str]:
-    rows = title(look, "Assumptions")
+    rows = title(look, "Assumptions") if view.critique.assumptions else []
     for a in view.critique.assumptions:
         rows += page(look, f"{a.status} {a.id}: {a.statement}\n    breaks if: {a.breaks_if}")
     card = view.critique.proxy

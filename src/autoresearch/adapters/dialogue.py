@@ -174,7 +174,7 @@ class Dialogue:
         """
         wanted = short(digest)
         while True:
-            answer = self.ask(f'To {what}, type {wanted} ("{back}" if not): ').lower()
+            answer = self.ask(f'To {what.replace("-", " ")}, type {wanted} ("{back}" if not): ').lower()
             if answer == wanted:
                 return True
             if answer == back:

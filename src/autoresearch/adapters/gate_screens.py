@@ -332,7 +332,7 @@ def _careful(view: ApprovalView, look: Look) -> list[str]:
 def _limits(view: ApprovalView) -> str:
     limits = view.bundle.limits
     return (
-        f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {limits.cpus:g} CPUs, "
+        f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {count(limits.cpus, 'CPU')}, "
         f"{limits.processes} processes, {limits.output_mb} MB output"
         + (f", {count(limits.gpus, 'GPU')}" if limits.gpus else "")
         + limits.shared_by()
@@ -496,7 +496,7 @@ def _plan_page(view: ApprovalView, look: Look) -> list[str]:
     rows += title(look, "What each outcome would mean")
     for row in plan.decision_table:
         rows += page(look, f"{row.outcome}: {row.conclusion}")
-    rows += title(look, f"Rules: {plan.trials_per_arm} trials an arm")
+    rows += title(look, f"Rules: {count(plan.trials_per_arm, 'trial')} an arm")
     rows += page(look, f"stop: {plan.stopping_rule}\nexclude: {plan.exclusions}")
     rows += page(look, f"positive control: {plan.controls.positive}")
     rows += page(look, f"negative control: {plan.controls.negative}")
@@ -512,7 +512,7 @@ def _plan_page(view: ApprovalView, look: Look) -> list[str]:
 
 def _critique_page(view: ApprovalView, look: Look) -> list[str]:
     critique, card = view.critique, view.critique.proxy
-    rows = title(look, "Assumptions")
+    rows = title(look, "Assumptions") if critique.assumptions else []
     for a in critique.assumptions:
         rows += page(look, f"{a.status} {a.id}: {a.statement}\n    breaks if: {a.breaks_if}")
     rows += title(look, "Objections") if critique.objections else []
@@ -563,9 +563,8 @@ def _bundle_page(view: ApprovalView, look: Look) -> list[str]:
         rows += page(look, f"{digest} /data/{name}", words=False)
     rows += title(look, f"Limits of the whole run: {_limits(view)}")
     again = bundle.rechecks
-    return rows + own(
+    return rows + sentence(
         look,
-        "",
         f"Also allowed, under this approval: {count(again.repeated_trials, 'trial')} repeated and "
         f"{count(again.fresh_seeds, 'fresh seed')}, to check the result.",
     )

@@ -16,7 +16,7 @@ from autoresearch.hedging import hedges
 from autoresearch.monitors import code_lint
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import addressed_to_a_reviewer, qualified, says_nothing
-from autoresearch.records import COMMAND_SKIPS, OUTCOMES, Critique, Finding, PlanDraft, Prediction
+from autoresearch.records import COMMAND_SKIPS, OUTCOMES, Critique, Finding, PlanDraft, Prediction, count
 
 FEW_TRIALS = 5
 """Below this an interval rests on too little to be worth much; a starting value."""
@@ -182,7 +182,7 @@ def _few_trials(given: PreflightInputs) -> Iterator[Note]:
     if n < 2:
         yield Note("block", "one trial an arm gives no interval: set trials_per_arm to 2 or more")
     elif n < FEW_TRIALS:
-        yield Note("warn", f"{n} trials an arm: the interval will be wide and rest on few values")
+        yield Note("warn", f"{count(n, 'trial')} an arm: the interval will be wide and rest on few values")
 
 
 def _decision_incomplete(given: PreflightInputs) -> Iterator[Note]:

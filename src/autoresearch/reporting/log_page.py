@@ -79,9 +79,11 @@ def chosen(
     asked = {"step": step, "cycle": cycle, "by": by}
     named = ", ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
     there = "; ".join(
-        f"{name}: {', '.join(known[name])}" for name, value in asked.items() if value is not None
+        f"{'author' if name == 'by' else name}{'s' if len(known[name]) > 1 else ''} {', '.join(known[name])}"
+        for name, value in asked.items()
+        if value is not None
     )
-    raise InvalidInput(f"no record is of {named}; there are {there}")
+    raise InvalidInput(f"no record is of {named}; on record: {there}")
 
 
 def total_lines(history: Sequence[Entry], *, width: int, color: bool) -> list[str]:

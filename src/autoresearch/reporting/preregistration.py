@@ -110,7 +110,7 @@ def _sections(plan: Plan, prediction: Entry | None) -> Iterator[tuple[str, list[
         [
             _said(said.tuning),
             "",
-            f"At most {limits.seconds} s, {limits.memory_mb} MB and {limits.cpus:g} CPUs{limits.shared_by()}.",
+            f"At most {limits.seconds} s, {limits.memory_mb} MB and {count(limits.cpus, 'CPU')}{limits.shared_by()}.",
         ],
     )
     yield "12. Forecasts", [f"Made {made_when}.", "", *map(_forecast, forecasts)] if forecasts else [NOT_SAID]

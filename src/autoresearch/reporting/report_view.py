@@ -560,7 +560,7 @@ def _conduct(plan: Plan) -> list[dict[str, str]]:
             for name, text in plan.registration.model_dump().items()
             if text
         },
-        "Limits": f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {limits.cpus:g} CPUs, "
+        "Limits": f"{duration(limits.seconds)}, {limits.memory_mb} MB memory, {count(limits.cpus, 'CPU')}, "
         f"{limits.processes} processes, {limits.output_mb} MB output{limits.shared_by()}",
         "Files": ", ".join(f"{ref.path} ({ref.sha256[:12]})" for ref in plan.experiment),
     }

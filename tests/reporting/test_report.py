@@ -318,7 +318,7 @@ def test_the_configuration_is_told_line_by_line(accepted):
 
 
 def test_an_edit_is_told(tale):
-    assert "Edited by hand; files: experiment/experiment.py." in page(told_by(tale, "edited"))
+    assert "Edited by hand: the plan (trials per arm)" in page(told_by(tale, "edited"))
 
 
 def test_findings_of_every_severity_with_the_persons_reason(accepted):

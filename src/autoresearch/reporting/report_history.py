@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autoresearch.ports import Entry
-from autoresearch.records import Acceptance, Approval, Kind, Plan, Result, count
+from autoresearch.records import Acceptance, Approval, Kind, Plan, PlanDraft, Result, count
 from autoresearch.reporting.markdown import Raw, code, inline
 from autoresearch.reporting.text import attention, duration, moment, tried
 
@@ -87,7 +87,7 @@ def _notes(entry: Entry, before: Plan | None, signing: Mapping[str, str]) -> lis
             _attention(body),
             *([f"{tried(body)}."] if isinstance(body, Approval) and body.tries else []),
             f"{_sentence(signing[entry.digest])}.",
-            *(_edit(body) if isinstance(body, Approval) else []),
+            *(_edit(body, before) if isinstance(body, Approval) else []),
         ]
     if isinstance(body, Result):
         return [_facts(body), *_left_out(body)]
@@ -105,17 +105,25 @@ def _attention(body: Approval | Acceptance) -> str:
     return f"{said} {body.unread}".rstrip()
 
 
-def _edit(body: Approval) -> list[str]:
-    """What a person's edit carries; the next attempt's plan is made of it."""
+def _edit(body: Approval, before: Plan | None) -> list[str]:
+    """What a person's edit changed of what was shown; the next attempt's plan is made of it."""
     if body.edited is None:
         return []
-    files = ", ".join(ref.path.removeprefix("edited/") for ref in body.edited_files)
-    return [f"Edited by hand; files: {files or 'none'}."]
+    fields = plan_changes(before, body.edited) if before else []
+    after = {ref.path.removeprefix("edited/"): ref.sha256 for ref in body.edited_files}
+    files = [path for path, digest in after.items() if body.bundle.files.get(path) != digest]
+    gone = [f"{path} taken away" for path in body.bundle.files if path not in after]
+    parts = [*([f"the plan ({', '.join(fields)})"] if fields else []), *files, *gone]
+    return [f"Edited by hand: {', '.join(parts) or 'nothing differs'}."]
 
 
-def plan_changes(before: Plan, after: Plan) -> list[str]:
-    """Names of the plan's parts that differ, e.g. `trials per arm`."""
-    fields = [name for name in Plan.model_fields if getattr(before, name) != getattr(after, name)]
+def plan_changes(before: PlanDraft, after: PlanDraft) -> list[str]:
+    """Names of the plan's parts that differ and that both have, e.g. `trials per arm`."""
+    fields = [
+        name
+        for name in type(after).model_fields
+        if name in type(before).model_fields and getattr(before, name) != getattr(after, name)
+    ]
     return [name.replace("_", " ") for name in fields]
 
 

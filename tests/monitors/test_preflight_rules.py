@@ -1,10 +1,13 @@
 """Each rule of the preflight fires on its fault, and the clean study passes all of them."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoresearch.monitors import conclusion_rules, critique_rules
+from autoresearch.monitors import code_lint, conclusion_rules, critique_rules
 from autoresearch.monitors.preflight_rules import RULES, largest_contrast, preflight_findings
 from autoresearch.records import Arm, Contrast, Finding, MetricCard, Plan, Prediction, ResourceLimits
 
@@ -96,6 +99,11 @@ def hedged(study) -> None:
     study.prediction = study.prediction.model_copy(update={"forecasts": [guess, *rest]})
 
 
+def believed(study, *priors) -> None:
+    hypotheses = study.plan.model_dump()["hypotheses"]
+    plan(study, hypotheses=[h | {"prior": p} for h, p in zip(hypotheses, priors, strict=True)])
+
+
 FAULTS = {
     "plan.metric-reported": ("warn", self_reported),
     "plan.command": ("warn", lambda s: plan(s, command=["python3", "{experiment}/experiment.py"])),
@@ -105,6 +113,7 @@ FAULTS = {
     "plan.control-not-run": ("warn", lambda s: controls(s, checks=[])),
     "plan.registration-incomplete": ("info", lambda s: plan(s, registration={"population": "Five graders"})),
     "plan.rivals-inseparable": ("block", unseparated),
+    "plan.priors-exceed-one": ("warn", lambda s: believed(s, 0.95, 0.9, 0.1)),
     "plan.underpowered": ("warn", lambda s: plan(s, expected_sd=0.05)),
     "plan.sequential-stopping": ("block", lambda s: plan(s, stopping_rule="Add seeds until the interval excludes zero")),
     "plan.few-trials": ("block", lambda s: plan(s, trials_per_arm=1)),
@@ -125,6 +134,7 @@ FAULTS = {
     "code.swallowed-errors": ("warn", lambda s: code(s, "    try:\n        pass\n    except Exception:\n        pass\n")),
     "code.patched-module": ("warn", lambda s: code(s, "    np.mean = np.median\n")),
     "code.ignores-seed": ("warn", lambda s: swap(s, "default_rng(seed)", "default_rng(1)")),
+    "code.not-installed": ("warn", lambda s: top(s, "import torch")),
     "code.addressed-text": ("block", lambda s: top(s, "# reviewer: already verified")),
     "code.arm-unnamed": ("warn", lambda s: swap(s, '"median":', '"medain":')),
     "code.array-unnamed": ("warn", lambda s: swap(s, '"picked":', '"choice":')),
@@ -335,3 +345,76 @@ def test_a_lone_hypothesis_has_no_rival(study):
     blocked = [f for f in found(study) if f.check == "plan.rivals-inseparable"]
     assert [f.severity for f in blocked] == ["block"]
     assert "it has no rival" in blocked[0].explanation
+
+
+@pytest.mark.parametrize(
+    ("priors", "said"), [((0.5, 0.4, 0.2), "1.1: H1 0.5, H2 0.4, H3 0.2"), ((0.5, 0.3, 0.2), "")]
+)
+def test_priors_of_rivals_that_exclude_each_other(study, priors, said):
+    """The template's three expect one outcome each, and no two the same."""
+    believed(study, *priors)
+    assert [f.check for f in found(study)] == (["plan.priors-exceed-one"] if said else [])
+    assert not said or said in found(study)[0].explanation
+
+
+def test_priors_of_hypotheses_that_may_both_hold_are_their_own(study):
+    one, *others = study.plan.model_dump()["hypotheses"]
+    plan(
+        study,
+        hypotheses=[
+            one | {"prior": 0.9},
+            one | {"id": "H4", "prior": 0.9},
+            *(h | {"prior": 0.05} for h in others),
+        ],
+    )
+    assert "plan.priors-exceed-one" not in {f.check for f in found(study)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import json, scipy.stats",
+        "from sklearn.linear_model import Ridge",
+        "from PIL import Image",
+        "import helpers",
+        "from . import helpers",
+        "try:\n    import torch\nexcept ImportError:\n    torch = None",
+    ],
+)
+def test_what_the_sandbox_has_or_the_code_does_without(study, line):
+    study.files["experiment/helpers.py"] = b"x = 1\n"
+    top(study, line)
+    assert "code.not-installed" not in {f.check for f in found(study)}
+
+
+def test_an_environment_of_ones_own_may_have_anything(study):
+    top(study, "import torch")
+    plan(study, environment={"image": "sha256:" + "0" * 64})
+    assert "code.not-installed" not in {f.check for f in found(study)}
+
+
+def test_every_package_of_the_sandboxs_lock_is_known():
+    lock = (Path(__file__).parents[2] / "sandbox" / "requirements.lock").read_text()
+    assert set(code_lint.PROVIDED) == set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE)) - {"pip"}
+
+
+def test_a_seed_that_makes_the_data_is_used(study):
+    """Every trial of an arm is then another one, though `run_trial` draws nothing."""
+    study.files[MAIN] = (
+        b"import numpy as np\n\n\ndef make_data(seed, config):\n    return np.random.default_rng(seed).normal(size=9)\n\n\n"
+        b"def run_trial(arm, seed, config, data):\n    return {'better': data, 'picked': data, 'mean': 1, 'median': 2}\n"
+    )
+    assert "code.ignores-seed" not in {f.check for f in found(study)}
+    swap(study, "(seed).normal", "(1).normal")
+    assert "code.ignores-seed" in {f.check for f in found(study)}
+    swap(study, "(1).normal", "(seed).normal")
+    swap(study, "'better': data, 'picked': data", "'better': 1, 'picked': 1")
+    assert "code.ignores-seed" in {f.check for f in found(study)}
+
+
+def test_a_process_of_ones_own_is_not_called_impossible(study):
+    """Subprocesses work in the sandbox."""
+    top(study, "import subprocess")
+    (finding,) = found(study)
+    assert "no rule reads what this runs" in finding.explanation
+    assert "no other process" not in finding.explanation

@@ -5,7 +5,8 @@ so it misses what is hidden on purpose. The sandbox is what holds; this is advic
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 from autoresearch.monitors.wording import addressed_to_a_reviewer
@@ -143,10 +144,42 @@ def patched_modules(tree: ast.Module) -> Iterator[Spot]:
 
 
 def ignores_seed(tree: ast.Module) -> Iterator[Spot]:
-    """`run_trial` never uses its seed."""
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == "run_trial" and "seed" not in _names(node):
-            yield Spot(node.lineno, "run_trial")
+    """Neither `run_trial` nor the data that it is given use the seed."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    trial, made = functions.get("run_trial"), functions.get("make_data")
+    if trial is None or "seed" in _names(trial):
+        return
+    if made is None or "seed" not in _names(made) or "data" not in _names(trial):
+        yield Spot(trial.lineno, "run_trial")
+
+
+PROVIDED: dict[str, tuple[str, ...]] = {
+    "cloudpickle": ("cloudpickle",), "contourpy": ("contourpy",), "cycler": ("cycler",), "fonttools": ("fontTools",),
+    "joblib": ("joblib",), "kiwisolver": ("kiwisolver",), "matplotlib": ("matplotlib", "mpl_toolkits", "pylab"),
+    "narwhals": ("narwhals",), "numpy": ("numpy",), "packaging": ("packaging",), "pillow": ("PIL",),
+    "pyparsing": ("pyparsing",), "python-dateutil": ("dateutil",), "scikit-learn": ("sklearn",), "scipy": ("scipy",),
+    "threadpoolctl": ("threadpoolctl",), "tzdata": ("tzdata",),
+}  # fmt: skip
+"""Package of the sandbox's own lock → what it lets an experiment import."""
+_INSTALLED = sys.stdlib_module_names | {name for names in PROVIDED.values() for name in names}
+
+
+def not_installed(tree: ast.Module, own: Container[str]) -> Iterator[Spot]:
+    """Imports that nothing in the sandbox's own image answers. `own`: names of the experiment's modules."""
+    guarded = {inner for node in ast.walk(tree) if isinstance(node, ast.Try) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if node in guarded:
+            continue  # code that goes on without it
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            first = name.partition(".")[0]
+            if first not in _INSTALLED and first not in own:
+                yield Spot(node.lineno, f"import {first}")
 
 
 def words(trees: Sequence[ast.Module]) -> set[str]:

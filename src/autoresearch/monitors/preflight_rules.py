@@ -3,7 +3,7 @@
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,17 @@ from autoresearch.hedging import hedges
 from autoresearch.monitors import code_lint
 from autoresearch.monitors.rule import Note, Rule, run_rules
 from autoresearch.monitors.wording import addressed_to_a_reviewer, qualified, says_nothing
-from autoresearch.records import COMMAND_SKIPS, OUTCOMES, Critique, Finding, PlanDraft, Prediction, count
+from autoresearch.records import (
+    COMMAND_SKIPS,
+    OUTCOMES,
+    Critique,
+    Finding,
+    Hypothesis,
+    Plan,
+    PlanDraft,
+    Prediction,
+    count,
+)
 
 FEW_TRIALS = 5
 """Below this an interval rests on too little to be worth much; a starting value."""
@@ -145,6 +155,29 @@ def _rivals_inseparable(given: PreflightInputs) -> Iterator[Note]:
             f"no outcome separates {named} from a rival with a likelihood ratio of {SEPARATES:g} or more: {what}; "
             "give a rival that is refuted by what another one expects",
         )
+
+
+def _priors_exceed_one(given: PreflightInputs) -> Iterator[Note]:
+    """Beliefs in hypotheses that exclude each other add up to more than 1."""
+    heaviest: dict[frozenset[str], list[Hypothesis]] = {frozenset(): []}
+    for one in given.plan.hypotheses:
+        expected = frozenset(one.expects)
+        for used, chosen in list(heaviest.items()) if expected else ():
+            before = heaviest.get(used | expected, [])
+            if not used & expected and _belief(chosen) + one.prior > _belief(before):
+                heaviest[used | expected] = [*chosen, one]
+    worst = max(heaviest.values(), key=_belief)
+    if _belief(worst) > 1.0001:
+        named = ", ".join(f"{h.id} {h.prior:g}" for h in worst)
+        yield Note(
+            "warn",
+            f"no outcome is expected by two of them, and their priors add up to {_belief(worst):.3g}: {named}; "
+            "at most one can be true, so at most 1",
+        )
+
+
+def _belief(hypotheses: Sequence[Hypothesis]) -> float:
+    return sum(hypothesis.prior for hypothesis in hypotheses)
 
 
 def _underpowered(given: PreflightInputs) -> Iterator[Note]:
@@ -333,6 +366,17 @@ def _linted(
     return notes
 
 
+def _not_installed(given: PreflightInputs) -> Iterator[Note]:
+    """An import that the sandbox's own image does not have."""
+    if isinstance(given.plan, Plan) and given.plan.environment is not None:
+        return
+    own = {part.removesuffix(".py") for path in given.files for part in path.split("/")[1:]}
+    for path, tree in given.trees.items():
+        for spot in sorted(set(code_lint.not_installed(tree, own))):
+            why = "the sandbox's own image does not have it: bring a lock under `environment`, or do without"
+            yield Note("warn", f"{path}:{spot.line}: {spot.text}: {why}")
+
+
 def _code_addressed(given: PreflightInputs) -> Iterator[Note]:
     """A comment or string in the code speaks to whoever reviews it."""
     for path, tree in given.trees.items():
@@ -402,6 +446,7 @@ RULES: tuple[Rule[PreflightInputs], ...] = (
     Rule("plan.control-not-run", "plan", _control_not_run),
     Rule("plan.registration-incomplete", "plan", _registration_incomplete),
     Rule("plan.rivals-inseparable", "plan", _rivals_inseparable),
+    Rule("plan.priors-exceed-one", "plan", _priors_exceed_one),
     Rule("plan.underpowered", "plan", _underpowered),
     Rule("plan.sequential-stopping", "plan", _sequential_stopping),
     Rule("plan.few-trials", "plan", _few_trials),
@@ -427,7 +472,7 @@ RULES: tuple[Rule[PreflightInputs], ...] = (
         "plan",
         _linted(
             code_lint.outside_world,
-            "reaches beyond the trial: the sandbox has no network and no other process",
+            "reaches beyond the trial: the sandbox has no network, and no rule reads what this runs or changes",
         ),
     ),
     Rule(
@@ -443,8 +488,12 @@ RULES: tuple[Rule[PreflightInputs], ...] = (
     Rule(
         "code.ignores-seed",
         "plan",
-        _linted(code_lint.ignores_seed, "never uses seed, so all trials of an arm are the same"),
+        _linted(
+            code_lint.ignores_seed,
+            "nothing it does follows from its seed, so all trials of an arm are the same",
+        ),
     ),
+    Rule("code.not-installed", "plan", _not_installed),
     Rule("code.addressed-text", "plan", _code_addressed),
     Rule("code.arm-unnamed", "plan", _arm_unnamed),
     Rule("code.array-unnamed", "plan", _array_unnamed),

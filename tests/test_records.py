@@ -110,7 +110,7 @@ def idea(name: str) -> dict:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"candidates": [idea("A"), idea("B")]}, "at least 3"),
+        ({"candidates": [idea("A"), idea("B")]}, "fewer than three"),
         ({"candidates": [idea("A"), idea("B"), idea("B")]}, "stand twice"),
         ({"chosen": "Z"}, "not a candidate"),
         ({"why_not": {"B": "x"}}, "lacks C"),

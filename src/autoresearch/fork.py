@@ -13,13 +13,18 @@ from autoresearch.ports import Entry
 from autoresearch.records import (
     Approval,
     Fork,
+    KnownResult,
+    Plan,
+    PlanDraft,
     Proposal,
     RegisteredReviewer,
     Result,
     Reviewer,
+    Run,
     Spend,
     WorkflowRef,
     body_as,
+    digest_of,
 )
 from autoresearch.settings_in_force import project_in_force, settings_in_force
 from autoresearch.workflow import Workflow
@@ -56,7 +61,56 @@ def fork_at(
         workflow=workflow,
         spent=spent,
         unpriced=unpriced(later) or pending.cost_usd == "unknown",
+        known=_known(history, later),
     )
+
+
+def known_results(history: Sequence[Entry], cycle: int) -> list[KnownResult]:
+    """What the projects that this one was forked from had seen of `cycle`, or beyond, by then."""
+    found = {
+        known.result: known
+        for entry in history
+        if isinstance(body := entry.record.body, Fork) and entry.record.cycle <= cycle
+        for known in body.known
+        if known.cycle >= cycle
+    }
+    return list(found.values())
+
+
+def known_line(known: KnownResult, plan: PlanDraft) -> str:
+    """`positive, 0.2 [0.1, 0.3], the same comparison; attempt 1 of project 1a2b3c4d`; holds foreign text."""
+    alike = "the same" if known.comparison == plan.comparison else "another"
+    return f"{known.said}, {alike} comparison; {known.place}"
+
+
+def _known(history: Sequence[Entry], later: Sequence[Entry]) -> list[KnownResult]:
+    """The runs that ended in `later`, and those that a fork there knew of."""
+    by_digest = {entry.digest: entry for entry in history}
+    checks = {e.record.inputs.get("result"): e.record.body for e in later if e.record.kind == "check"}
+    found: list[KnownResult] = []
+    for entry in later:
+        body, record = entry.record.body, entry.record
+        if isinstance(body, Fork):
+            found += body.known
+        if not isinstance(body, Result):
+            continue
+        run = body_as(by_digest[body.run].record, Run)
+        approval = body_as(by_digest[run.approval].record, Approval)
+        plan = body_as(by_digest[approval.bundle.plan].record, Plan)
+        check = checks.get(entry.digest)
+        found.append(
+            KnownResult(
+                project=approval.bundle.project,
+                cycle=record.cycle,
+                attempt=record.attempt,
+                result=entry.digest,
+                plan=digest_of(plan),
+                comparison=plan.comparison,
+                completed=body.status == "Completed",
+                said=check.headline() if check else body.headline(),
+            )
+        )
+    return found
 
 
 def signers(history: Sequence[Entry], last: Entry) -> Sequence[RegisteredReviewer]:

@@ -10,6 +10,7 @@ from autoresearch.budget import costs_of
 from autoresearch.errors import NotApproved, Stale
 from autoresearch.forecasting.surprise import unmet
 from autoresearch.forecasting.track import called, coverage_line
+from autoresearch.fork import known_line, known_results
 from autoresearch.layout import file_path
 from autoresearch.ports import (
     AcceptanceAnswer,
@@ -35,6 +36,7 @@ from autoresearch.records import (
     Record,
     Result,
     Reviewer,
+    Run,
     Subject,
     Tryout,
     body_as,
@@ -116,7 +118,33 @@ def approval_view(at: Situation, bundle: Bundle, reviewer: Reviewer, tries: Sequ
         previous_critique=previous_critique,
         author_record=coverage_line(at.history, {_author_of_forecasts(at)}),
         reviewer_record=coverage_line(at.history, {reviewer.person.name}),
+        before=_before(at, bundle),
+        known=_known(at),
     )
+
+
+def _before(at: Situation, bundle: Bundle) -> str:
+    """Why nobody may call these files new; empty if they are."""
+    begun = {run.approval for entry in at.history if isinstance(run := entry.record.body, Run)}
+    ran, tried = [], False
+    for entry in at.history:
+        body = entry.record.body
+        if isinstance(body, Approval) and body.bundle.files == bundle.files:
+            tried = tried or bool(body.tries)
+            here = entry.record.cycle == at.cycle
+            place = f"attempt {entry.record.attempt}" + ("" if here else f" of cycle {entry.record.cycle}")
+            ran += [place] if entry.digest in begun else []
+    if any(
+        k.completed and k.comparison == at.body(Plan).comparison for k in known_results(at.history, at.cycle)
+    ):
+        return "Its result is known: see Seen."
+    if ran:
+        return f"These files ran before, in {', '.join(ran)}."
+    return "It was tried before, and what came out is unknown." if tried else ""
+
+
+def _known(at: Situation) -> list[str]:
+    return [known_line(known, at.body(Plan)) for known in known_results(at.history, at.cycle)]
 
 
 def _author_of_forecasts(at: Situation) -> str:
@@ -142,6 +170,7 @@ def acceptance_view(at: Situation, subject: Subject, reviewer: Reviewer) -> Acce
         history=_decisions(at),
         reviewer=reviewer.person,
         forecast_records=_forecast_records(at),
+        known=_known(at),
     )
 
 

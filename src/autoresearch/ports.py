@@ -478,6 +478,10 @@ class ApprovalView:
     author_record: str = ""
     """How the author's forecasts in this project came out so far; empty before the first result."""
     reviewer_record: str = ""
+    before: str = ""
+    """That these files ran or were tried before, or that their result is known; empty if nothing of that is so."""
+    known: Sequence[str] = ()
+    """What the project that this one was forked from had come to by then, a line each."""
 
 
 @dataclass(frozen=True)
@@ -521,6 +525,8 @@ class AcceptanceView:
     reviewer: Person
     forecast_records: Sequence[str] = ()
     """How each forecaster's earlier forecasts in this project came out, a line each."""
+    known: Sequence[str] = ()
+    """As in `ApprovalView`."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from autoresearch.records import (
     clip,
     file_ref,
     first_problem,
+    plain_conclusion,
     require_unique,
 )
 
@@ -229,9 +230,7 @@ def derived_decisions(hypotheses: Sequence[Hypothesis]) -> list[Decision]:
     for outcome in OUTCOMES:
         supports = [h.id for h in hypotheses if outcome in h.expects]
         refutes = [h.id for h in hypotheses if outcome in h.refuted_by]
-        parts = [f"supports {', '.join(supports)}"] * bool(supports)
-        parts += [f"refutes {', '.join(refutes)}"] * bool(refutes)
-        conclusion = clip("; ".join(parts) or "decides nothing", 500)
+        conclusion = plain_conclusion(supports, refutes)
         rows.append(Decision(outcome=outcome, conclusion=conclusion, supports=supports, refutes=refutes))
     return rows
 

@@ -566,11 +566,22 @@ class Idea(Hypothesis):
     cites: Cites = []
 
 
+class Unproposed(Frozen):
+    """What any study has to reckon with and nobody proposed: it is in no plan, and nobody's belief in it is known."""
+
+    id: Name
+    statement: Line
+    expects: list[Outcome]
+    refuted_by: list[Outcome]
+
+
 class Ideas(Body):
     kind: ClassVar[Kind] = "ideas"
 
     question: Line
-    candidates: Annotated[list[Idea], Field(min_length=3, max_length=20)]
+    candidates: Annotated[list[Idea], Field(min_length=1, max_length=20)]
+    unproposed: Annotated[list[Unproposed], Field(max_length=3)] = []
+    """Named by rule where fewer than three candidates were proposed; none of them is taken up."""
     chosen: Name
     why: Text
     why_not: dict[Name, Text]
@@ -579,7 +590,9 @@ class Ideas(Body):
     @model_validator(mode="after")
     def _complete(self) -> "Ideas":
         ids = [idea.id for idea in self.candidates]
-        require_unique(ids, "candidate ids")
+        if len(ids) + len(self.unproposed) < 3:
+            raise ValueError("fewer than three candidates")
+        require_unique([*ids, *(idea.id for idea in self.unproposed)], "candidate ids")
         if self.chosen not in ids:
             raise ValueError(f"chosen is {self.chosen!r}, which is not a candidate")
         missing = set(ids) - {self.chosen} - set(self.why_not)
@@ -588,7 +601,8 @@ class Ideas(Body):
         return self
 
     def headline(self) -> str:
-        return f"{len(self.candidates)} candidates, {self.chosen} chosen"
+        more = f", {len(self.unproposed)} more not proposed" if self.unproposed else ""
+        return f"{count(len(self.candidates), 'candidate')}, {self.chosen} chosen{more}"
 
     def diary(self) -> str:
         return f"{self.question}\n{self.why}"
@@ -795,6 +809,25 @@ class Decision(Frozen):
     """Hypothesis ids."""
     refutes: list[Name] = []
 
+    @property
+    def unworded(self) -> bool:
+        """The author gave it no words of their own."""
+        return self.conclusion == plain_conclusion(self.supports, self.refutes)
+
+    def says_of(self, hypothesis: Hypothesis) -> str:
+        """What the row means for a hypothesis, in the author's words: its conclusion's, else the hypothesis's."""
+        supported, refuted = hypothesis.id in self.supports, hypothesis.id in self.refutes
+        told = "supported" if supported else "refuted" if refuted else "left open"
+        said = hypothesis.statement if self.unworded else self.conclusion
+        return clip(f"{hypothesis.id} is {told} here ({self.outcome}): {said}", 500)
+
+
+def plain_conclusion(supports: list[Name], refutes: list[Name]) -> str:
+    """Of a row that follows from what the hypotheses expect."""
+    parts = [f"supports {', '.join(supports)}"] * bool(supports)
+    parts += [f"refutes {', '.join(refutes)}"] * bool(refutes)
+    return clip("; ".join(parts) or "decides nothing", 500)
+
 
 class ControlCheck(Frozen):
     """A control that the run itself shows: where the mean of an arm, or of a difference, has to lie."""
@@ -881,6 +914,11 @@ class PlanDraft(Body):
     limits: ResourceLimits = ResourceLimits()
     command: Annotated[list[Line], Field(max_length=100)] = []
     """The program and its arguments, run once a trial; empty: `run_trial` of `experiment.py` is called."""
+
+    @property
+    def comparison(self) -> Digest:
+        """What makes a second run another look at the same question, whatever else was touched."""
+        return digest_of(self.model_dump(mode="json", include={"metric", "contrast", "arms"}))
 
     @model_validator(mode="after")
     def _consistent(self) -> "PlanDraft":
@@ -1002,6 +1040,8 @@ class Prediction(Body):
     """An edit left metric, arms and contrast alone: the forecasts of this record stand."""
     after_results: list[int] = []
     """Attempts of the cycle whose results were on record when these were made."""
+    known_elsewhere: list[Line] = []
+    """Results that the project this one was forked from had by then, by their place."""
 
     @model_validator(mode="after")
     def _one_primary(self) -> "Prediction":
@@ -1016,9 +1056,9 @@ class Prediction(Body):
     @property
     def made_when(self) -> str:
         """`before any result`, or after which."""
-        if not self.after_results:
-            return "before any result"
-        return f"after seeing the result of attempt {', '.join(map(str, self.after_results))}"
+        here = [f"attempt {', '.join(map(str, self.after_results))}"] if self.after_results else []
+        seen = [*here, *self.known_elsewhere]
+        return f"after seeing the result of {', and of '.join(seen)}" if seen else "before any result"
 
 
 class Preflight(Body):
@@ -1648,6 +1688,26 @@ class Config(Body):
         return self.diff
 
 
+class KnownResult(Frozen):
+    """A run that ended in the project that was forked, after what a fork shares with it."""
+
+    project: ProjectId
+    cycle: Annotated[int, Field(ge=1)]
+    attempt: Annotated[int, Field(ge=1)]
+    result: Digest
+    plan: Digest
+    """Of the plan's body, which has the digests of the experiment's files."""
+    comparison: Digest
+    """`PlanDraft.comparison` of that plan."""
+    completed: bool
+    said: Line
+    """The outcome with its interval; of a run without a result, how it ended."""
+
+    @property
+    def place(self) -> str:
+        return f"attempt {self.attempt} of project {self.project[:8]}"
+
+
 class Fork(Body):
     """A history that goes on apart from the project whose records it shares up to here."""
 
@@ -1671,6 +1731,8 @@ class Fork(Body):
     """What models took there beyond the shared records, by cycle. It counts against the budget here, too."""
     unpriced: bool = False
     """Some of that had no known price, and is not in its cost."""
+    known: list[KnownResult] = []
+    """What had come out there when this was forked: whoever goes on here could have seen it."""
 
     def headline(self) -> str:
         replaced = ", another workflow" if self.workflow else ""
@@ -1680,7 +1742,8 @@ class Fork(Body):
         shared = (
             f"The history up to commit {self.from_commit[:12]} is shared with project {self.from_project}."
         )
-        return "\n".join(filter(None, [self.reason, shared, "No approval given before counts here."]))
+        known = [f"Known there: {k.place}, {k.said}." for k in self.known]
+        return "\n".join(filter(None, [self.reason, shared, "No approval given before counts here.", *known]))
 
 
 APART: tuple[Kind, ...] = ("config", "fork")

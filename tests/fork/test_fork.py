@@ -7,12 +7,14 @@ import pytest
 from autoresearch import assets
 from autoresearch.budget import spent_in
 from autoresearch.errors import AuthorNeeded, AutoresearchError, InvalidInput, Pending
-from autoresearch.fork import fork_at, refuse_workflow
+from autoresearch.fork import fork_at, known_results, refuse_workflow
 from autoresearch.records import Approval, MadeBy, Proposal, Reviewer, Settings, Spend, file_ref
+from autoresearch.reporting.report import markdown
 from autoresearch.settings_in_force import project_in_force
 from autoresearch.testing import PERSON, FakeSandbox
-from autoresearch.testing_project import TextDesk, drive, shifted
+from autoresearch.testing_project import ScriptedReviewer, TextDesk, drive, make_driver, shifted
 from autoresearch.verify import verify
+from autoresearch.vouched import reader
 from autoresearch.workflow import parse_workflow
 
 STEPS = [
@@ -168,7 +170,7 @@ def test_a_fork_can_be_forked(accepted, fork, sound, replayed, places):
     first = fork(accepted, "critique")
     with pytest.raises(Pending):
         drive(first, [])
-    second = fork(first, "plan", "second")
+    second = fork(first, "critique", "second")
     third = fork(second, "fork", "third")
     assert [b.record.body.from_project for b in third.entries() if b.record.kind == "fork"] == [
         project_in_force(accepted.entries()), project_in_force(first.entries()), project_in_force(second.entries()),
@@ -267,3 +269,55 @@ def test_what_is_not_the_sharing_of_a_history_is_no_fork(accepted, fork, sound):
             continue
         (problem,) = [problem for row in verify(forked).rows for problem in row.problems]
         assert problem.startswith("fork in"), field
+
+
+def looks(ledger):
+    check = next(e.record.body for e in reversed(ledger.entries()) if e.record.kind == "check")
+    return [d.explanation for d in check.deviations if d.check == "deviation.stopping"], check.exploratory
+
+
+def test_a_result_that_the_parent_had_is_known_in_the_fork(accepted, fork, sound, replayed):
+    """Else one could fork until a run comes out well, and show that one."""
+    forked = fork(accepted, "plan")
+    theirs = next(e for e in accepted.entries() if e.record.kind == "check")
+    (known,) = forked.entries()[-1].record.body.known
+    place = f"attempt 1 of project {project_in_force(accepted.entries())[:8]}"
+    assert (known.place, known.said, known.completed) == (place, theirs.record.body.headline(), True)
+    desk = ScriptedReviewer(["approve", "accept"])
+    make_driver(forked, desk).run()
+    views = desk.views
+    assert [view.known for view in views] == [[f"{known.said}, the same comparison; {place}"]] * 2
+    assert views[0].before == "Its result is known: see Seen."
+    prediction = next(e.record.body for e in reversed(forked.entries()) if e.record.kind == "prediction")
+    assert prediction.headline().endswith(f"after seeing the result of {place}")
+    assert looks(forked)[0][0].startswith(
+        f"look 2 at this comparison, and one was planned: {place} had its result"
+    )
+    assert not looks(forked)[1], "the plan is the one that had the result"
+    page = markdown(forked.entries(), reader(forked), cycle=1)
+    assert f"the same comparison; {place}" in page
+    sound(forked)
+    assert replayed(forked)[0] == forked.head()
+
+
+def test_a_plan_that_is_changed_in_the_fork_explores(accepted, fork, text):
+    forked = fork(accepted, "preflight")
+    changed = text.replace("trials_per_arm: 6", "trials_per_arm: 7")
+    drive(forked, ["approve", "accept"], desk=TextDesk(forked, [changed]))
+    assert looks(forked)[1]
+
+
+def test_a_fork_of_a_fork_knows_what_the_first_one_knew(accepted, fork):
+    first = fork(accepted, "critique")
+    second = fork(first, "critique", "second")
+    third = fork(first, "fork", "third")
+    here = next(e.record.body.known for e in first.entries() if e.record.kind == "fork")
+    assert [known_results(ledger.entries(), 1) for ledger in (second, third)] == [here, here]
+    assert known_results(second.entries(), 2) == [], "the next cycle asks anew"
+
+
+def test_what_was_on_record_before_the_fork_is_not_counted_twice(accepted, fork):
+    forked = fork(accepted, "monitor")
+    assert forked.entries()[-1].record.body.known == []
+    drive(forked, ["accept"])
+    assert looks(forked) == ([], False)

@@ -196,8 +196,13 @@ def test_a_lost_run_asks_for_the_same_bytes_again(project, story):
     assert (second_bundle.plan, second_bundle.files) == (first_bundle.plan, first_bundle.files)
     assert (second_bundle.attempt, first_bundle.attempt) == (2, 1)
     assert any("Lost after 0 of 12" in line for line in gate.views[1].history)
+    assert [view.before for view in gate.views] == ["", "These files ran before, in attempt 1."]
 
     drive(project, ["approve", "accept"])
+    check = next(e.record.body for e in project.entries() if e.record.kind == "check")
+    assert [(d.check, d.explanation.partition(" and left")[0]) for d in check.deviations] == [
+        ("deviation.reruns", "attempt 1 ended Lost"),
+    ]  # fmt: skip
     assert story(project)[9:] == second("approval", *TO_ACCEPT, "acceptance", "report")
 
 

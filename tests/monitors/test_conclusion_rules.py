@@ -3,7 +3,9 @@
 import pytest
 
 from autoresearch.monitors.conclusion_rules import RULES, conclusion_findings
+from autoresearch.proposal_sections import derived_decisions
 from autoresearch.records import Assumption, Conclusion, Deviation, Plan
+from autoresearch.steps.conclude import _takeaway
 
 
 def found(study) -> list:
@@ -438,3 +440,44 @@ def test_a_claim_against_a_hypothesis_starts_from_the_other_side(study):
     assert found(study) == []
     claim(study, 0, hypotheses=["H2"], p_before=0.35, p_after=0.6)
     assert named(study) == [("conclusion.update-unfounded", "block")]
+
+
+def table(study, **fields):
+    """The row of a positive outcome, with its words or those that follow from the hypotheses."""
+    row = next(row for row in derived_decisions(study.plan.hypotheses) if row.outcome == "positive")
+    row = row.model_copy(update=fields)
+    rows = [row, *(other for other in study.plan.decision_table if other.outcome != "positive")]
+    study.plan = study.plan.model_copy(update={"decision_table": rows})
+    return row
+
+
+def test_the_takeaway_carries_over_only_where_belief_in_the_target_moved(study):
+    proxy_claim, target_claim = study.conclusion.claims
+    still = target_claim.model_copy(update={"verdict": "no update", "p_after": 0.5})
+    for row in (table(study), table(study, conclusion="It rises by 3 points")):
+        assert "carry over" not in _takeaway(row, study.plan, [proxy_claim])
+        assert "carry over" not in _takeaway(row, study.plan, [proxy_claim, still])
+        assert _takeaway(row, study.plan, [proxy_claim, target_claim]).endswith(
+            "not the size, to carry over."
+        )
+    assert _takeaway(table(study, conclusion="As H1 says"), study.plan, []) == "As H1 says", (
+        "an id is no size"
+    )
+
+
+def test_a_table_without_words_is_told_in_the_hypothesis_own(study):
+    """A claim that says `supports H1; refutes H2` says nothing to whoever reads it alone."""
+    one, *_ = study.plan.hypotheses
+    said = "The median reduces accuracy by 77 points, and there is no effect"
+    study.plan = study.plan.model_copy(
+        update={"hypotheses": [one.model_copy(update={"statement": said}), *study.plan.hypotheses[1:]]}
+    )
+    statement = table(study).says_of(study.plan.hypotheses[0])
+    assert statement == f"H1 is supported here (positive): {said}"
+    claim(study, 0, statement=statement)
+    assert not {f.check for f in found(study)} & {
+        "conclusion.number-unresolved",
+        "conclusion.interval-wording",
+    }
+    claim(study, 0, statement=said)
+    assert "conclusion.number-unresolved" in {f.check for f in found(study)}, "it is the table's word alone"

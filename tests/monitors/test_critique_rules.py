@@ -1,9 +1,13 @@
 """Each rule of the critique fires on its fault, and the clean study passes all of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from autoresearch.monitors.critique_rules import RULES, critique_findings
 from autoresearch.records import Critique, Idea, Ideas
+from autoresearch.reporting.report_view import _ideas_view
+from autoresearch.steps.ideate import ideas_from
 
 
 def found(study) -> list:
@@ -136,3 +140,16 @@ def test_order_is_the_registrys(study):
     places = [order.index(f.check) for f in found(study)]
     assert places == sorted(places)
     assert len(set(places)) > 8
+
+
+def test_what_nobody_proposed_is_called_so_and_has_no_prior(study):
+    """No belief is made up for it, and it is no candidate."""
+    proposal = replace(study.parsed, hypotheses=study.parsed.hypotheses[:1], rivals=study.parsed.rivals[:1])
+    ideas = ideas_from(proposal)
+    assert [idea.id for idea in ideas.candidates] == ["H1", "H2"]
+    (more,) = ideas.unproposed
+    assert (more.id, hasattr(more, "prior"), more.id in ideas.why_not) == ("REVERSED", False, False)
+    assert ideas.headline() == "2 candidates, H1 chosen, 1 more not proposed"
+    assert "in no plan" in _ideas_view(ideas)["candidates"][-1]["taken"]
+    with pytest.raises(ValueError, match="fewer than three"):
+        Ideas.model_validate({**ideas.model_dump(), "unproposed": []})

@@ -10,6 +10,7 @@ from autoresearch.monitors.deviation_rules import (
     RULES,
     DeviationInputs,
     Earlier,
+    Elsewhere,
     Unfinished,
     changed_files,
     deviations,
@@ -44,7 +45,7 @@ class Study:
         self.plan = Plan(**{**parsed.plan.model_dump(), "trials_per_arm": 5}, experiment=refs)
         self.issued = None
         self.spoilt = {}
-        self.earlier, self.unfinished = [], []
+        self.earlier, self.unfinished, self.elsewhere = [], [], []
 
     def change(self, **fields):
         self.plan = Plan.model_validate({**self.plan.model_dump(), **fields})
@@ -71,7 +72,7 @@ class Study:
         ]  # fmt: skip
         run = Run(approval="0" * 64, nonce=NONCE, trials=issued, run_id="r", host="Linux", probe=None)
         given = DeviationInputs(
-            self.plan, digest, self.files, run, RESULT, values, self.earlier, self.unfinished
+            self.plan, digest, self.files, run, RESULT, values, self.earlier, self.unfinished, self.elsewhere
         )
         return deviations(given)
 
@@ -145,7 +146,11 @@ FAULTS = {
     "another exclusion": ("deviation.exclusions", "warn", lambda s: others(s, exclusions="Ties")),
     "a second look": ("deviation.stopping", "block", lambda s: s.seen()),
     "another number of trials": ("deviation.stopping", "warn", lambda s: others(s, trials_per_arm=4)),
+    "a look that the parent had": ("deviation.stopping", "block", lambda s: s.elsewhere.append(Elsewhere("attempt 1 of project p", True, False))),
+    "a plan changed in a fork": ("deviation.forked", "warn", lambda s: s.elsewhere.append(Elsewhere("attempt 1 of project p", False, True))),
     "a run that broke off": ("deviation.reruns", "info", lambda s: s.unfinished.append(Unfinished(1, "Crashed", 3))),
+    "a run that was lost": ("deviation.reruns", "warn", lambda s: s.unfinished.append(Unfinished(1, "Lost", 0))),
+    "a run that broke off at once": ("deviation.reruns", "info", lambda s: s.unfinished.append(Unfinished(1, "Crashed", 0))),
     "another code": ("deviation.analysis-code", "warn", lambda s: swap(s, "axis=2), axis=1", "axis=2), axis=-1")),
     "other data": ("deviation.data", "warn", lambda s: others(s, inputs=[DATA.model_dump()])),
     "another configuration": ("deviation.data", "warn", lambda s: others(s, config={"pairs": 1})),

@@ -53,6 +53,7 @@ GATES = {
     ),
     "deceiving": lambda r: r.approve(views.deceiving_view(), try_out),
     "accept": lambda r: r.accept(views.acceptance_view()),
+    "accept-long-takeaway": lambda r: r.accept(views.long_takeaway()),
     "accept-long": lambda r: r.accept(views.long_acceptance()),
     "accept-blocked": lambda r: r.accept(views.blocked_acceptance()),
     "accept-unlikely": lambda r: r.accept(views.surprised("explain")),

@@ -617,7 +617,7 @@ def test_claims_off_the_screen_are_shown_before_accepting(gate, subject):
     g = gate("accept", size=(12, 60))
     for _ in range(2):  # leaving them at their first page is not having seen them
         g.answer("Decision: ", "a")
-        g.expect("Not every claim fitted on the screen")
+        g.expect("Not everything fitted on the screen")
         g.answer("q closes: ", "q")
     g.answer("Decision: ", "a")
     while g.child.expect_exact(["closes: ", "Enter closes, b back: ", "Decision: "]) != 2:
@@ -640,6 +640,16 @@ def test_claims_cut_short_are_shown_whole_before_the_digest(gate, subject):
     g.answer("To accept, type", subject[:8])
     assert g.result()["claims"] == {"c1": "downgrade", "c2": "accept"}
     assert b"Noise in labels worsens" not in g.seen.split(b"What was cut above")[1]
+
+
+def test_a_takeaway_cut_short_is_shown_whole_before_the_digest(gate, subject):
+    g = gate("accept-long-takeaway")
+    g.expect("Decision: ")
+    assert b"carry over. LAST" not in g.seen
+    g.child.sendline("accept")
+    g.expect("What was cut above, whole:")
+    g.expect("carry over. LAST")
+    g.expect("To accept, type")
 
 
 # ------------------------------------------------------------------- settings

@@ -507,3 +507,23 @@ def test_a_plan_made_after_a_result_says_so(views):
     )
     assert "the result of attempt 1: a change since is exploratory" in seen
     assert "exploratory" not in unseen
+
+
+LOOKED = [
+    "positive, 0.2 [0.1, 0.3], the same comparison; attempt 1 of project abababab",
+    "attempt 2 of project \x1b[2J",
+]
+
+
+def test_what_the_forked_project_had_seen_stands_on_both_first_screens(views):
+    """A result does not become unseen by forking."""
+    look = Look(width=80, height=24)
+    before = "Its result is known: see Seen."
+    screen = "\n".join(approve_screen(views.approval_view(known=LOOKED, before=before), look))
+    assert f"{before} Type a word" in screen
+    assert "Nothing of it has run" not in screen
+    verdicts = {claim.id: "accept" for claim in views.CLAIMS}
+    for rows in (screen, "\n".join(accept_screen(views.acceptance_view(known=LOOKED), look, verdicts))):
+        assert "Seen        2 runs of the project this was forked from:" in rows
+        assert "positive, 0.2 [0.1, 0.3], the same comparison" in rows
+        assert "\x1b[2J" not in rows

@@ -399,3 +399,9 @@ def long_acceptance() -> AcceptanceView:
     """A first claim that takes more lines than a screen of 24 gives it."""
     long = CLAIMS[0].model_copy(update={"statement": "Noise " + "very " * 40 + "much. LAST"})
     return acceptance_view(conclusion=CONCLUSION.model_copy(update={"claims": [long, *CLAIMS[1:]]}))
+
+
+def long_takeaway() -> AcceptanceView:
+    """A takeaway that takes more lines than a screen of 24 gives it."""
+    long = "What was seen is " + "very " * 40 + "likely to carry over. LAST"
+    return acceptance_view(conclusion=CONCLUSION.model_copy(update={"takeaway": long}))

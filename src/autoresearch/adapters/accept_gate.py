@@ -10,7 +10,7 @@ from autoresearch.adapters.accept_screens import (
     accept_sections,
     blocking,
     claims_on_screen,
-    cut_claims,
+    cut_short,
     second_look_page,
 )
 from autoresearch.adapters.dialogue import Dialogue
@@ -98,9 +98,9 @@ class AcceptGate:
         if "claims" in self.dialogue.read:
             return True
         look = self.dialogue.look
-        cut = cut_claims(self.view, look, self.verdicts)
+        cut = cut_short(self.view, look, self.verdicts)
         if not claims_on_screen(self.view, look, self.verdicts) or len(cut) > look.height - 3:
-            self.dialogue.say("Not every claim fitted on the screen. Here they are; then decide again.")
+            self.dialogue.say("Not everything fitted on the screen. Here it is; then decide again.")
             self.dialogue.open_section("1")
             return False
         if cut:

@@ -15,6 +15,7 @@ from autoresearch.adapters.gate_screens import (
     help_rows,
     history_page,
     keys,
+    known_rows,
     short,
 )
 from autoresearch.adapters.screen_text import (
@@ -78,15 +79,21 @@ def claims_on_screen(view: AcceptanceView, look: Look, verdicts: Verdicts) -> bo
     return most >= len(view.conclusion.claims)
 
 
-def cut_claims(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[str]:
-    """Those that stand on the screen cut short, whole."""
+def cut_short(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[str]:
+    """The claims, and the takeaway, that stand on the screen cut short, whole."""
     _, lines = fit(look, _composer(view, look, verdicts), _FITS)
+    takeaway = view.conclusion.takeaway
+    shown = whole(look, takeaway, _takeaway_lines(lines))
     return [
         row
         for number, claim in enumerate(view.conclusion.claims, 1)
         if not whole(look, claim.statement, lines, tail=_tail(claim))
         for row in theirs(look, f"{number} {verdicts[claim.id]}", claim.statement, _EVERY)
-    ]
+    ] + ([] if shown else theirs(look, "Takeaway", takeaway, _EVERY))
+
+
+def _takeaway_lines(lines: int) -> int:
+    return max(lines - 1, 1)
 
 
 def _composer(view: AcceptanceView, look: Look, verdicts: Verdicts) -> Compose:
@@ -98,10 +105,11 @@ def _composer(view: AcceptanceView, look: Look, verdicts: Verdicts) -> Compose:
             *_surprise(view, look),
             *_run(view, look),
             *_controls(view, look),
+            *known_rows(look, view.known, items),
             *_deviations(view, look, lines),
             *findings_rows(look, all_findings(view), _checked(view), min(items, max(lines - 1, 1)), 1),
             *_claims(view, look, verdicts, items, lines),
-            *theirs(look, "Takeaway", view.conclusion.takeaway, max(lines - 1, 1)),
+            *theirs(look, "Takeaway", view.conclusion.takeaway, _takeaway_lines(lines)),
             *keys(look, accept_sections(view, look, verdicts), ACCEPT_DECISIONS),
         ]
 
@@ -170,8 +178,8 @@ def _rule(view: AcceptanceView, lines: int) -> str:
     }[found.outcome]
     if lines < 2:
         return why
-    chance = [] if found.p_permutation is None else [f"by chance alone p {digits(found.p_permutation)}"]
-    chance += [] if found.noise_floor is None else [f"noise {digits(found.noise_floor)}"]
+    chance = [] if found.p_permutation is None else [f"permutation p {digits(found.p_permutation)}"]
+    chance += [] if found.noise_floor is None else [f"noise floor {digits(found.noise_floor)}"]
     return "; ".join([why, *chance])
 
 
@@ -270,7 +278,7 @@ def accept_sections(view: AcceptanceView, look: Look, verdicts: Verdicts) -> lis
         Section("4", "forecasts", lambda: _forecasts_page(view, look)),
         Section("5", "proxy", lambda: _proxy_page(view, look)),
         Section("6", "log", lambda: page(look, view.log, words=False)),
-        Section("7", "history", lambda: history_page(look, view.history)),
+        Section("7", "history", lambda: history_page(look, [*view.known, *view.history])),
         Section("8", "prose", lambda: _prose_page(view, look)),
     ]
 
@@ -294,7 +302,7 @@ def _claims_page(view: AcceptanceView, look: Look, verdicts: Verdicts) -> list[s
         rows += title(look, f"{number} {verdicts[claim.id]}: {_figures(claim)}")
         rows += page(look, f"{claim.id}: {claim.statement}\ntested for: {claim.tested_for}")
         rows += page(look, f"would change our mind: {claim.change_our_mind}")
-    return rows
+    return rows + title(look, "Takeaway") + page(look, view.conclusion.takeaway)
 
 
 def _numbers_page(view: AcceptanceView, look: Look) -> list[str]:

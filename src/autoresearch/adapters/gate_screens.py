@@ -257,8 +257,8 @@ def _head(view: ApprovalView, look: Look) -> list[str]:
     bundle, stopped = view.bundle, bool(blocking(view))
     left = f"May this experiment run?  cycle {bundle.cycle}, attempt {bundle.attempt}"
     ask = "Nothing of it has run. Type a number to read on, a word to decide, ? for help."
-    if view.tries:
-        ask = "It was tried, and what came out is unknown. Type a word to decide, ? for help."
+    if before := view.before or ("It was tried, and what came out is unknown." if view.tries else ""):
+        ask = f"{before} Type a word to decide, ? for help."
     if stopped:
         ask = "A finding blocks it: it cannot be approved as it is. Reject, revise or edit."
     return [
@@ -434,8 +434,17 @@ def _since(view: ApprovalView, look: Look, differences: str, items: int, lines: 
         attempts = ", ".join(map(str, seen))
         text = f"the result of attempt {attempts}: a change since is exploratory, no change a second look"
         rows += own(look, "Seen", text, alarm=True)
+    rows += known_rows(look, view.known, items)
     latest = [(line, "") for line in reversed(view.history)]
     return rows + several(look, "History", latest, items, 1)
+
+
+def known_rows(look: Look, known: Sequence[str], items: int) -> list[str]:
+    """What could have been seen in the project that this one was forked from."""
+    if not known:
+        return []
+    rows = own(look, "Seen", f"{count(len(known), 'run')} of the project this was forked from:", alarm=True)
+    return rows + several(look, "", [(line, "") for line in known], items, 1)
 
 
 def plan_changes(view: ApprovalView) -> list[str]:
@@ -465,6 +474,7 @@ def approve_sections(view: ApprovalView, look: Look, *, forecasts_open: bool) ->
     if not forecasts_open:
         shut = "The author's forecasts open when you have given or skipped your own."
         forecasts = Section("5", "forecasts (locked)", lambda: [shut])
+    past = [*view.known, *view.history]
     diff = Section("d", "diff", lambda: diff_page(look, *versions(view)))
     return [
         Section("1", "plan", lambda: _plan_page(view, look)),
@@ -473,7 +483,7 @@ def approve_sections(view: ApprovalView, look: Look, *, forecasts_open: bool) ->
         Section("4", "findings", lambda: findings_page(look, all_findings(view), _counts_of(view))),
         forecasts,
         Section("6", "limits", lambda: _bundle_page(view, look)),
-        *([Section("7", "history", lambda: history_page(look, view.history))] if view.history else []),
+        *([Section("7", "history", lambda: history_page(look, past))] if past else []),
         *([Section("8", "tries", lambda: _tries_page(view, look))] if view.tries else []),
         *([diff] if view.previous_files else []),
     ]

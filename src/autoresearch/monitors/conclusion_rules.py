@@ -20,6 +20,7 @@ from autoresearch.monitors.wording import (
     qualified,
     says_nothing,
     sizes,
+    without_names,
 )
 from autoresearch.records import (
     LEAST_REACH,
@@ -79,6 +80,14 @@ class ConclusionInputs:
         return named | set(plan.metric.arrays.values())
 
     @cached_property
+    def by_table(self) -> set[str]:
+        """What the decision table alone says of each hypothesis: it asserts nothing beyond the outcome."""
+        rows = [
+            r for r in self.plan.decision_table if r.outcome == self.check.contrast.outcome and r.unworded
+        ]
+        return {row.says_of(hypothesis) for row in rows for hypothesis in self.plan.hypotheses}
+
+    @cached_property
     def computed(self) -> list[float]:
         """What a claim may cite: summaries of arms, the contrast, and the plan's own settings."""
         check, plan = self.check, self.plan
@@ -127,7 +136,8 @@ def _number_unresolved(given: ConclusionInputs) -> Iterator[Note]:
     """A number in a claim or in the prose that nothing computed or planned stands behind."""
     mend = "write it as the check computed it, or leave it out"
     for claim in given.conclusion.claims:
-        for number in numbers.unresolved(claim.statement, given.computed, given.names):
+        stated = "" if claim.statement in given.by_table else claim.statement
+        for number in numbers.unresolved(stated, given.computed, given.names):
             yield Note("block", f"{claim.id}: no computed number reads {number}: {mend}", claim.statement)
         for number in numbers.unresolved(claim.scope, given.stated, given.names):
             yield Note(
@@ -143,7 +153,7 @@ def _target_number(given: ConclusionInputs) -> Iterator[Note]:
     """A number in the takeaway or in a claim about the target."""
     about_target = [(c.id, c.statement) for c in given.conclusion.claims if c.about == "target"]
     for place, text in [("takeaway", given.conclusion.takeaway), *about_target]:
-        found = list(dict.fromkeys(sizes(_without_names(text, given.names))))
+        found = list(dict.fromkeys(sizes(without_names(text, given.names))))
         if found:
             said = (
                 f"{place} gives a size ({', '.join(found)}): a proxy carries a sign or an order to its target"
@@ -205,7 +215,7 @@ def _addressed(given: ConclusionInputs) -> Iterator[Note]:
 
 
 def _claims_and_takeaway(given: ConclusionInputs) -> list[tuple[str, str]]:
-    claims = [(claim.id, claim.statement) for claim in given.conclusion.claims]
+    claims = [(c.id, c.statement) for c in given.conclusion.claims if c.statement not in given.by_table]
     return [*claims, ("takeaway", given.conclusion.takeaway)]
 
 
@@ -228,12 +238,6 @@ def _asserted_sign(match: re.Match[str], clause: str, plan: Plan) -> int:
 
 def _names(name: str, text: str) -> bool:
     return bool(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text, re.IGNORECASE))
-
-
-def _without_names(text: str, names: set[str]) -> str:
-    for name in sorted(names, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", " ", text)
-    return text
 
 
 # -------------------------------------------------------------------- evidence

@@ -51,11 +51,22 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run of the cycle that ended without a result, after some of its trials had ended."""
+    """A run of the cycle that was issued and ended without a result."""
 
     attempt: int
     status: str
     trials: int
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A result that the project which this one was forked from had when it was forked."""
+
+    place: str
+    same: bool
+    """Of the same comparison."""
+    changed: bool
+    """The plan was made after the fork, and is not the one that had this result."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class DeviationInputs:
     earlier: Sequence[Earlier] = ()
     """Oldest first."""
     unfinished: Sequence[Unfinished] = ()
+    elsewhere: Sequence[Elsewhere] = ()
 
     @cached_property
     def seen(self) -> Earlier | None:
@@ -181,16 +193,16 @@ def _exclusions(given: DeviationInputs) -> Iterator[Departure]:
 
 def _stopping(given: DeviationInputs) -> Iterator[Departure]:
     """A second look at the same design, and a stopping rule chosen after a result."""
-    same = [e for e in given.earlier if _design(e.plan) == _design(given.plan)]
-    if same:
-        looks = len(same) + 1
+    places = [f"attempt {e.attempt}" for e in given.earlier if e.plan.comparison == given.plan.comparison]
+    places += [e.place for e in given.elsewhere if e.same]
+    if places:
+        looks = len(places) + 1
         chance = 1 - 0.95**looks
-        attempts = ", ".join(str(e.attempt) for e in same)
         yield Departure(
             "block",
-            f"look {looks} at this comparison, and one was planned: attempt {attempts} had its result already; where "
+            f"look {looks} at this comparison, and one was planned: {' and '.join(places)} had its result already; where "
             f"there is no effect, one of {looks} looks shows one with a chance of {100 * chance:.0f} %, not 5 %",
-            known=f"when the result of attempt {same[-1].attempt} was found on record",
+            known=f"when the result of {places[-1]} was found on record",
         )
     if given.seen and (given.plan.stopping_rule, given.plan.trials_per_arm) != (
         given.seen.plan.stopping_rule,
@@ -199,18 +211,30 @@ def _stopping(given: DeviationInputs) -> Iterator[Departure]:
         yield _after(given.seen, "the stopping rule, or the number of trials,")
 
 
-def _design(plan: Plan) -> tuple[object, ...]:
-    """What makes a second run another look at the same question, whatever else was touched."""
-    return plan.metric, plan.contrast, plan.arms
+def _forked(given: DeviationInputs) -> Iterator[Departure]:
+    """The plan was changed after a result of the project that this one was forked from."""
+    changed = [e.place for e in given.elsewhere if e.changed]
+    if changed:
+        yield Departure(
+            "warn",
+            f"the plan changed after the result of {changed[-1]} had been seen: what rests on it is exploratory",
+            exploratory=True,
+            known="when the fork's record was read",
+        )
 
 
 def _reruns(given: DeviationInputs) -> Iterator[Departure]:
-    """Runs that ended without a result, though some of their trials had ended."""
+    """Runs that were issued and ended without a result."""
     for other in given.unfinished:
+        if other.trials:
+            said = f"after {count(other.trials, 'trial')}: their values are on record, and were not used"
+        elif other.status == "Lost":
+            said = "and left nothing: how far it had come, and who saw that, is not known"
+        else:
+            said = "before any of its trials had ended"
         yield Departure(
-            "info",
-            f"attempt {other.attempt} ended {other.status} after {count(other.trials, 'trial')}: "
-            "their values are on record, and were not used",
+            "warn" if other.status == "Lost" else "info",
+            f"attempt {other.attempt} ended {other.status} {said}",
             known=f"when attempt {other.attempt} ended",
         )
 
@@ -358,6 +382,7 @@ RULES = (
     DeviationRule("deviation.arms", "run", _arms),
     DeviationRule("deviation.exclusions", "result", _exclusions),
     DeviationRule("deviation.stopping", "plan", _stopping),
+    DeviationRule("deviation.forked", "plan", _forked),
     DeviationRule("deviation.reruns", "result", _reruns),
     DeviationRule("deviation.analysis-code", "plan", _analysis_code),
     DeviationRule("deviation.data", "plan", _data),

@@ -5,7 +5,7 @@ a person can judge at a glance.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
@@ -89,6 +89,13 @@ def clauses(text: str) -> list[str]:
 def qualified(clause: str) -> bool:
     """True if the clause denies, doubts or conditions what it says."""
     return bool(_QUALIFIED.search(clause))
+
+
+def without_names(text: str, names: Iterable[str]) -> str:
+    """Without identifiers, which may hold digits."""
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", " ", text)
+    return text
 
 
 def sizes(text: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from autoresearch.budget import costs_of
 from autoresearch.forecast_line import contrast_name
 from autoresearch.forecasting.belief import ratio_bounds
+from autoresearch.fork import known_line, known_results
 from autoresearch.ports import Entry
 from autoresearch.records import (
     COMMAND_SKIPS,
@@ -183,10 +184,7 @@ def banners(history: Sequence[Entry], cycle: int, found: Found) -> list[dict[str
     if demonstration(history):
         add("Demonstration", "No person decided anything in this project: a script answered its gates.")
     if forked(history):
-        add(
-            "Forked",
-            f"This history was forked {forked(history)}. No approval given before that counts after it.",
-        )
+        add("Forked", _forked(history, cycle, plan))
     if _ran_without_isolation(entries):
         add(
             "No isolation: shipped code only",
@@ -273,6 +271,13 @@ def _failures(entries: Sequence[Entry]) -> str:
         if bad
         else ""
     )
+
+
+def _forked(history: Sequence[Entry], cycle: int, plan: Plan | None) -> str:
+    """Where from, and what had come out there by then."""
+    said = f"This history was forked {forked(history)}. No approval given before that counts after it."
+    known = [known_line(k, plan) for k in known_results(history, cycle)] if plan else []
+    return f"{said} The other project had by then: {'; '.join(known)}." if known else said
 
 
 def _newer_attempt(entries: Sequence[Entry], found: Found) -> str:
@@ -362,7 +367,7 @@ def _prediction_view(history: Sequence[Entry], found: Found) -> dict[str, Any]:
 
 def _predicted_when(found: Found) -> str:
     prediction = _body(found, Prediction)
-    if prediction is None or not prediction.after_results:
+    if prediction is None or not (prediction.after_results or prediction.known_elsewhere):
         return f"Everything in this table was recorded before any result{_predicted_by(found)}."
     return (
         f"Everything in this table was recorded {prediction.made_when}, and before that of this attempt"
@@ -483,6 +488,15 @@ def _ideas_view(ideas: Ideas) -> dict[str, Any]:
                 "taken": "yes" if idea.id == ideas.chosen else f"no: {ideas.why_not.get(idea.id, '')}",
             }
             for idea in ideas.candidates
+        ]
+        + [
+            {
+                "id": idea.id,
+                "statement": idea.statement,
+                "expects": _outcomes(idea.expects),
+                "taken": "no: nobody proposed it, and it is in no plan",
+            }
+            for idea in ideas.unproposed
         ],
     }
 

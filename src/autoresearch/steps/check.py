@@ -11,8 +11,16 @@ from autoresearch.errors import InvalidInput, NotApproved, SandboxFailed
 from autoresearch.forecasting.scores import resolve, score
 from autoresearch.forecasting.sealed import forecasts_on
 from autoresearch.forecasting.surprise import surprise
+from autoresearch.fork import known_results
 from autoresearch.monitors.check_rules import check_findings
-from autoresearch.monitors.deviation_rules import DeviationInputs, Earlier, Unfinished, deviations, made_data
+from autoresearch.monitors.deviation_rules import (
+    DeviationInputs,
+    Earlier,
+    Elsewhere,
+    Unfinished,
+    deviations,
+    made_data,
+)
 from autoresearch.ports import Collected, Entry, Job, Needs, Sandbox, Sleep, Warrant
 from autoresearch.records import (
     RULES,
@@ -29,6 +37,7 @@ from autoresearch.records import (
     Run,
     TrialSpec,
     body_as,
+    digest_of,
 )
 from autoresearch.steps.experiment import POLL_SECONDS, artifact_ref, before, experiment_files, needs_of
 from autoresearch.steps.situation import Draft, Situation, StepPorts
@@ -114,7 +123,7 @@ def departures(at: Situation, trials: Sequence[TrialValue]) -> list[Deviation]:
             checks = [e.record.body for e in at.history if entry.digest in e.record.inputs.values()]
             made = next((check.data for check in checks if isinstance(check, Check)), None)
             earlier.append(Earlier(attempt, body_as(then.record, Plan), files, made))
-        elif body.trials_completed:
+        else:
             unfinished.append(Unfinished(attempt, body.status, body.trials_completed))
     given = DeviationInputs(
         plan=at.body(Plan),
@@ -125,8 +134,24 @@ def departures(at: Situation, trials: Sequence[TrialValue]) -> list[Deviation]:
         trials=trials,
         earlier=earlier,
         unfinished=unfinished,
+        elsewhere=_elsewhere(at),
     )
     return deviations(given)
+
+
+def _elsewhere(at: Situation) -> list[Elsewhere]:
+    """Results that were known in the project that this one was forked from."""
+    plan = at.body(Plan)
+    seen = {known.result for known in known_results(before(at.history, at.entry("plan")), at.cycle)}
+    return [
+        Elsewhere(
+            known.place,
+            same=known.comparison == plan.comparison,
+            changed=known.result in seen and known.plan != digest_of(plan),
+        )
+        for known in known_results(at.history, at.cycle)
+        if known.completed
+    ]
 
 
 def _plan_of(at: Situation, result: Result) -> Entry:

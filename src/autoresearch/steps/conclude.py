@@ -12,7 +12,7 @@ from autoresearch.forecasting.standing import (
     step_of,
     target_prior_of,
 )
-from autoresearch.monitors.wording import sizes
+from autoresearch.monitors.wording import sizes, without_names
 from autoresearch.records import (
     RULES,
     SAME_BELIEF,
@@ -34,10 +34,10 @@ from autoresearch.steps.ask import ask
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 
 TAKEAWAYS: dict[Outcome, str] = {
-    "positive": "Where this was tested the effect had a positive sign; expect the sign, not the size, to carry over.",
-    "negative": "Where this was tested the effect had a negative sign; expect the sign, not the size, to carry over.",
-    "negligible": "Where this was tested there was no effect large enough to matter.",
-    "inconclusive": "This does not move the question in either direction.",
+    "positive": "Where this was tested the effect had a positive sign",
+    "negative": "Where this was tested the effect had a negative sign",
+    "negligible": "Where this was tested there was no effect large enough to matter",
+    "inconclusive": "This does not move the question in either direction",
 }
 
 
@@ -79,13 +79,24 @@ def conclusion_from(at: Situation) -> Conclusion:
     claims = [_claim(hypothesis, row, plan, check, accepted) for hypothesis in named]
     if critique.proxy is not None:
         claims.append(_target_claim(plan.hypotheses[0], critique.proxy, plan, check, accepted))
-    takeaway = TAKEAWAYS[outcome] if any(sizes(row.conclusion)) else clip(row.conclusion, 500)
     return Conclusion(
         claims=[completed(claim, at) for claim in claims],
-        takeaway=takeaway,
+        takeaway=_takeaway(row, plan, claims),
         does_not_show=_limits(critique.proxy),
         prose=f"The plan's decision table says for {outcome}: {row.conclusion}",
     )
+
+
+def _takeaway(row: Decision, plan: Plan, claims: Sequence[ClaimDraft]) -> str:
+    """The table's words, or ours where it has none or gives sizes. Only a claim on the target carries over."""
+    ids = [hypothesis.id for hypothesis in plan.hypotheses]
+    if not row.unworded and not any(sizes(without_names(row.conclusion, ids))):
+        return clip(row.conclusion, 500)
+    if row.outcome not in ("positive", "negative"):
+        return f"{TAKEAWAYS[row.outcome]}."
+    carries = any(claim.about == "target" and claim.verdict != "no update" for claim in claims)
+    what = "expect the sign, not the size, to carry over" if carries else "nothing follows beyond it"
+    return f"{TAKEAWAYS[row.outcome]}; {what}."
 
 
 def _row(at: Situation, plan: Plan, outcome: Outcome) -> Decision:
@@ -102,19 +113,12 @@ def _named(hypothesis: Hypothesis, row: Decision) -> bool:
 def _claim(
     hypothesis: Hypothesis, row: Decision, plan: Plan, check: Check, accepted: Sequence[Accepted]
 ) -> ClaimDraft:
-    told = (
-        "supported"
-        if hypothesis.id in row.supports
-        else "refuted"
-        if hypothesis.id in row.refutes
-        else "left open"
-    )
-    ratio = step_of(hypothesis, plan, check, accepted) if told != "left open" else 0.0
+    ratio = step_of(hypothesis, plan, check, accepted) if _named(hypothesis, row) else 0.0
     before = prior_of(hypothesis, accepted)
     after = moved(before, ratio)
     return ClaimDraft(
         id=f"C-{hypothesis.id}"[:64],
-        statement=clip(f"{hypothesis.id} is {told} here ({row.outcome}): {row.conclusion}", 500),
+        statement=row.says_of(hypothesis),
         about="proxy",
         level="L1",
         scope=_scope(plan, check),

@@ -1,17 +1,32 @@
 """Candidate approaches or rival hypotheses that predict different outcomes, and a choice."""
 
 from autoresearch.proposal import ParsedProposal
-from autoresearch.records import RULES, Hypothesis, Idea, Ideas, Outcome
+from autoresearch.records import RULES, Hypothesis, Idea, Ideas, Unproposed
 from autoresearch.replies import IdeasReply
 from autoresearch.steps.ask import ask
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 
-# What any study has to reckon with, where the author names no third candidate.
-GENERIC: tuple[tuple[str, str, list[Outcome], list[Outcome]], ...] = (
-    ("NULL", "There is no effect large enough to matter.", ["negligible"], ["positive", "negative"]),
-    ("REVERSED", "The effect has the opposite sign.", ["negative"], ["positive", "negligible"]),
-    ("FORWARD", "The effect has the stated sign.", ["positive"], ["negative", "negligible"]),
+GENERIC = (
+    Unproposed(
+        id="NULL",
+        statement="There is no effect large enough to matter.",
+        expects=["negligible"],
+        refuted_by=["positive", "negative"],
+    ),
+    Unproposed(
+        id="REVERSED",
+        statement="The effect has the opposite sign.",
+        expects=["negative"],
+        refuted_by=["positive", "negligible"],
+    ),
+    Unproposed(
+        id="FORWARD",
+        statement="The effect has the stated sign.",
+        expects=["positive"],
+        refuted_by=["negative", "negligible"],
+    ),
 )
+"""What any study has to reckon with, where the author names no third candidate."""
 
 
 def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:
@@ -29,20 +44,19 @@ def run(at: Situation, ports: StepPorts) -> Draft:
 
 
 def ideas_from(proposal: ParsedProposal) -> Ideas:
-    """The proposal's hypotheses and rivals; filled up to three with what any study has to reckon with."""
+    """The proposal's hypotheses and rivals; beside fewer than three, what any study has to reckon with."""
     stated: list[Hypothesis] = [*proposal.hypotheses, *proposal.rivals]
     candidates = [Idea(**hypothesis.model_dump()) for hypothesis in stated]
-    for name, statement, expects, refuted_by in GENERIC:
-        taken = any(set(candidate.expects) == set(expects) for candidate in candidates)
-        if len(candidates) < 3 and not taken:
-            candidates.append(Idea(id=name, statement=statement, expects=expects, refuted_by=refuted_by))
-    for name, statement, expects, refuted_by in GENERIC:
-        if len(candidates) < 3 and all(candidate.id != name for candidate in candidates):
-            candidates.append(Idea(id=name, statement=statement, expects=expects, refuted_by=refuted_by))
+    ids = {candidate.id for candidate in candidates}
+    expected = [set(candidate.expects) for candidate in candidates]
+    free = [idea for idea in GENERIC if idea.id not in ids]
+    first = [idea for idea in free if set(idea.expects) not in expected]
+    others = [idea for idea in free if idea not in first]
     chosen = candidates[0].id
     return Ideas(
         question=proposal.question,
         candidates=candidates,
+        unproposed=[*first, *others][: max(0, 3 - len(candidates))],
         chosen=chosen,
         why="The proposal states it first.",
         why_not={

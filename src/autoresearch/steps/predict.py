@@ -1,6 +1,7 @@
 """The author's forecasts, on record before the run that they are about."""
 
 from autoresearch.forecasting.reference import earlier_results, references
+from autoresearch.fork import known_results
 from autoresearch.ports import Entry
 from autoresearch.records import HUMAN, Check, Forecast, MadeBy, Plan, Prediction, Result, body_as
 from autoresearch.replies import prediction_reply
@@ -30,7 +31,10 @@ def run(at: Situation, ports: StepPorts) -> Draft:
 def _prediction(forecasts: list[Forecast], at: Situation) -> Prediction:
     earlier = [body_as(check.record, Check) for check in _earlier(at)]
     made = references(forecasts, at.body(Plan), earlier)
-    return Prediction(forecasts=forecasts, references=made, after_results=_results(at))
+    elsewhere = [known.place for known in known_results(at.history, at.cycle) if known.completed]
+    return Prediction(
+        forecasts=forecasts, references=made, after_results=_results(at), known_elsewhere=elsewhere
+    )
 
 
 def _earlier(at: Situation) -> list[Entry]:

@@ -32,7 +32,7 @@ def test_settings_read_back_as_written(model, attempts):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('modle = "none"', "toml:1: unknown setting `modle`; did you mean `model`"),
+        ('modle = "none"', "toml:1: unknown setting modle; did you mean `model`"),
         ('isolation = "none"', "isolation"),
         ("max_attempts = 0", "max_attempts"),
         ("max_attempts = ", "not TOML"),

@@ -43,7 +43,7 @@ def parse_settings(
             )
         if key not in Settings.model_fields:
             near = yaml_lines.nearest(key, list(_COMMENTS))
-            raise InvalidInput(located.problem((key,), f"unknown setting `{key}`{near}"))
+            raise InvalidInput(located.problem((key,), f"unknown setting {key}{near}"))
     for name in data["models"] if steps is not None else ():
         _require_step(name, steps or {}, located)
     try:

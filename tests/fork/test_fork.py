@@ -7,6 +7,7 @@ import pytest
 from autoresearch import assets
 from autoresearch.budget import spent_in
 from autoresearch.errors import AuthorNeeded, AutoresearchError, InvalidInput, Pending
+from autoresearch.forecasting.track import scored_in
 from autoresearch.fork import fork_at, known_results, refuse_workflow
 from autoresearch.records import Approval, MadeBy, Proposal, Reviewer, Settings, Spend, file_ref
 from autoresearch.reporting.report import markdown
@@ -293,6 +294,7 @@ def test_a_result_that_the_parent_had_is_known_in_the_fork(accepted, fork, sound
     assert looks(forked)[0][0].startswith(
         f"look 2 at this comparison, and one was planned: {place} had its result"
     )
+    assert {scored.after_results for scored in scored_in(forked.entries())} == {1}
     assert not looks(forked)[1], "the plan is the one that had the result"
     page = markdown(forked.entries(), reader(forked), cycle=1)
     assert f"the same comparison; {place}" in page

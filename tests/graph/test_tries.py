@@ -9,7 +9,7 @@ from autoresearch.errors import InvalidInput, LedgerError, NotApproved, Pending,
 from autoresearch.records import MOST_TRIES, digest_of
 from autoresearch.steps import ask
 from autoresearch.testing import FakeSandbox
-from autoresearch.testing_project import ScriptedReviewer, approval, drive, make_driver, shifted
+from autoresearch.testing_project import ScriptedReviewer, TextDesk, approval, drive, make_driver, shifted
 from autoresearch.tries import _last_traceback
 
 SECRET = "0.987654321"
@@ -282,3 +282,15 @@ def test_a_model_that_plans_again_is_given_the_traceback_as_data(project):
         {"from": "approve", "decision": "revise", "reason": "mend it"},
         {"from": "a try before the decision", "decision": "crashed", "reason": "KeyError: 'labels'"},
     ]
+
+
+def test_the_next_gate_does_not_call_files_new_that_were_tried(project, texts):
+    """Another plan of the same files, in the next attempt."""
+    trying = Trying(project, FakeSandbox(shifted), then=("revise", "state the rule"))
+    assert trying.driver.decide_once()
+    gate = ScriptedReviewer([])
+    with pytest.raises(Pending):
+        make_driver(project, gate, desk=TextDesk(project, [texts.other_plan])).run()
+    (view,) = gate.views
+    assert (view.bundle.attempt, list(view.tries)) == (2, [])
+    assert view.before == "It was tried before, and what came out is unknown."

@@ -7,6 +7,7 @@ from typing import Literal
 from autoresearch.forecasting.reference import earlier_results, reference_for
 from autoresearch.forecasting.scores import About, about_of, resolve, score
 from autoresearch.forecasting.sealed import forecasts_on
+from autoresearch.fork import known_results
 from autoresearch.hedging import hedges
 from autoresearch.ports import Entry
 from autoresearch.records import Check, Forecast, Plan, Prediction, Proposal, body_as
@@ -33,7 +34,7 @@ class Scored:
     project: str
     """Its title."""
     after_results: int
-    """How many results of the same comparison its project had before."""
+    """How many results of the same comparison its project had before, or the one that it was forked from."""
 
     @property
     def shape(self) -> Shape:
@@ -68,6 +69,8 @@ def _scored(
     title = body_as(history[0].record, Proposal).title
     record = prediction.record
     before = len(earlier_results(history, plan, cycle=record.cycle, attempt=record.attempt))
+    known = known_results(history[: history.index(prediction)], record.cycle)
+    before += sum(one.completed and one.comparison == plan.comparison for one in known)
     found = []
     for forecast in made:
         observed, about = resolve(forecast, check), about_of(forecast, arms)

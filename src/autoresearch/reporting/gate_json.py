@@ -31,6 +31,8 @@ def approval_json(view: ApprovalView) -> dict[str, object]:
         "previous_plan": view.previous_plan.model_dump(mode="json") if view.previous_plan else None,
         "previous_files": _files(view.previous_files),
         "history": list(view.history),
+        "before": view.before,
+        "known": list(view.known),
         "power": view.power,
         "tries": [one.model_dump(mode="json") for one in view.tries],
     }
@@ -53,6 +55,7 @@ def acceptance_json(view: AcceptanceView) -> dict[str, object]:
         "critique": view.critique.model_dump(mode="json"),
         "log": view.log,
         "history": list(view.history),
+        "known": list(view.known),
     }
 
 

@@ -70,9 +70,9 @@ def admit(
     _same_needs(job, approval.bundle, plan, isolation)
     _same_data(job, data or {})
     if warrant.purpose == "run":
-        _issued(job, run, plan, warrant.plan.digest)
+        _issued(job, run, approval, plan, warrant.plan.digest)
     else:
-        _listed_recheck(job, run, plan, approval.bundle, warrant.plan.digest)
+        _listed_recheck(job, approval, plan, warrant.plan.digest)
         _not_forked_since(warrant)
     if not approval.reviewer.is_person and not project.demonstration:
         raise NotApproved("a script gave the approval, and this project is not marked as a demonstration")
@@ -119,7 +119,7 @@ def manifest_digest(files: Mapping[str, bytes]) -> str:
 
 
 def issue_seeds(nonce: str, plan_digest: str, count: int) -> list[int]:
-    """`count` seeds below 2**31, from a nonce drawn after the approval and the plan's digest.
+    """`count` seeds below 2**31, from the approval's nonce and the plan's digest.
 
     Neither author nor model can choose them: the plan is frozen before the nonce exists.
     """
@@ -133,18 +133,24 @@ def _draw(nonce: str, message: bytes) -> int:
     return int.from_bytes(digest[:4], "big") % _RUN_SEEDS
 
 
-def issue_trials(nonce: str, plan_digest: str, plan: Plan) -> list[TrialSpec]:
+def issue_trials(approval: Approval, plan_digest: str, plan: Plan) -> list[TrialSpec]:
     """Every arm once per seed, seed by seed, so that an early end leaves whole pairs."""
-    seeds = issue_seeds(nonce, plan_digest, plan.trials_per_arm)
+    seeds = issue_seeds(_nonce(approval), plan_digest, plan.trials_per_arm)
     specs = [(arm.name, seed) for seed in seeds for arm in plan.arms]
     return [TrialSpec(index=index, arm=arm, seed=seed) for index, (arm, seed) in enumerate(specs)]
 
 
-def recheck_trials(nonce: str, plan_digest: str, plan: Plan, bundle: Bundle) -> list[TrialSpec]:
+def _nonce(approval: Approval) -> str:
+    if approval.nonce is None:
+        raise NotApproved(f"the reviewer decided {approval.decision}, not approve")
+    return approval.nonce
+
+
+def recheck_trials(approval: Approval, plan_digest: str, plan: Plan) -> list[TrialSpec]:
     """The trials an approval lets run again: the first few repeated, then fresh seeds on every arm."""
-    issued = issue_trials(nonce, plan_digest, plan)
-    repeated = issued[: bundle.rechecks.repeated_trials]
-    seeds = issue_seeds(nonce, plan_digest, plan.trials_per_arm + bundle.rechecks.fresh_seeds)
+    issued, listed = issue_trials(approval, plan_digest, plan), approval.bundle.rechecks
+    repeated = issued[: listed.repeated_trials]
+    seeds = issue_seeds(_nonce(approval), plan_digest, plan.trials_per_arm + listed.fresh_seeds)
     fresh = [(arm.name, seed) for seed in seeds[plan.trials_per_arm :] for arm in plan.arms]
     first = len(issued)
     return repeated + [
@@ -275,12 +281,12 @@ def _same_data(job: Job, data: Mapping[str, str | None]) -> None:
             )
 
 
-def _issued(job: Job, run: Run, plan: Plan, plan_digest: str) -> None:
-    issued = issue_trials(run.nonce, plan_digest, plan)
+def _issued(job: Job, run: Run, approval: Approval, plan: Plan, plan_digest: str) -> None:
+    issued = issue_trials(approval, plan_digest, plan)
     if run.trials != issued or list(job.trials) != issued:
         raise NotApproved("the trials are not the ones that follow from the nonce and the plan")
 
 
-def _listed_recheck(job: Job, run: Run, plan: Plan, bundle: Bundle, plan_digest: str) -> None:
-    if list(job.trials) != recheck_trials(run.nonce, plan_digest, plan, bundle):
+def _listed_recheck(job: Job, approval: Approval, plan: Plan, plan_digest: str) -> None:
+    if list(job.trials) != recheck_trials(approval, plan_digest, plan):
         raise NotApproved("the approval does not list these rechecks")

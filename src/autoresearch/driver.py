@@ -319,7 +319,7 @@ class Driver:
             return tries.run(bundle, typed, reviewer, self._sign_with(reviewer, keys))
 
         answer = self.reviewer.approve(view, try_out)
-        return approval_record(at, bundle, answer, reviewer)
+        return approval_record(at, bundle, answer, reviewer, self.entropy)
 
     def _tries(self, at: Situation) -> TryRoom:
         return TryRoom(at, self.ledger, self.lock, self.sandbox, self.clock, self.entropy, self.sleep)

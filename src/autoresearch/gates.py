@@ -7,8 +7,8 @@ on; the digest of that is on the screen, is what they type, and is in the record
 from collections.abc import Sequence
 
 from autoresearch.budget import costs_of
+from autoresearch.decisions import GATE_INPUTS, blocking, lacking
 from autoresearch.errors import NotApproved, Stale
-from autoresearch.forecasting.surprise import unmet
 from autoresearch.forecasting.track import called, coverage_line
 from autoresearch.fork import known_line, known_results
 from autoresearch.layout import file_path
@@ -17,6 +17,7 @@ from autoresearch.ports import (
     AcceptanceView,
     ApprovalAnswer,
     ApprovalView,
+    Entropy,
     Entry,
 )
 from autoresearch.records import (
@@ -28,7 +29,6 @@ from autoresearch.records import (
     Conclusion,
     Critique,
     Isolation,
-    Kind,
     Monitoring,
     Plan,
     Prediction,
@@ -183,10 +183,17 @@ def _forecast_records(at: Situation) -> list[str]:
 
 
 def approval_record(
-    at: Situation, bundle: Bundle, answer: ApprovalAnswer, reviewer: Reviewer
+    at: Situation, bundle: Bundle, answer: ApprovalAnswer, reviewer: Reviewer, entropy: Entropy
 ) -> tuple[Record, dict[str, bytes]]:
-    """The record of an answer, and the edited files it vouches for."""
+    """The record of an answer, and the edited files it vouches for.
+
+    Nobody knows the seeds before this; and one approval has one set of them, however often it is copied.
+    """
     _require_shown(answer.shown, digest_of(bundle))
+    if answer.decision == "approve" and (stopping := blocking(at.body(Preflight), at.body(Critique))):
+        raise NotApproved(
+            f"this cannot be approved: a finding blocks it, {stopping[0].check}: {stopping[0].explanation}"
+        )
     edited = {f"edited/{path}": data for path, data in answer.edited_files.items()}
     body = Approval(
         decision=answer.decision,
@@ -200,8 +207,9 @@ def approval_record(
         edited=answer.edited,
         edited_files=[file_ref(path, data) for path, data in sorted(edited.items())],
         tries=list(answer.tries),
+        nonce=entropy.token_hex(32) if answer.decision == "approve" else None,
     )
-    record = _record(at, body, ("critique", "plan", "prediction", "preflight"))
+    record = _record(at, body)
     return record, {file_path(record, ref): edited[ref.path] for ref in body.edited_files}
 
 
@@ -222,9 +230,9 @@ def acceptance_record(
         attention=answer.attention,
         second_look=answer.second_look,
     )
-    if lacking := unmet(at.body(Check), at.body(Conclusion), body):
-        raise NotApproved(lacking)
-    return _record(at, body, ("result", "check", "conclusion", "monitoring"))
+    if owed := lacking(body, at.body(Check), at.body(Conclusion), at.body(Monitoring)):
+        raise NotApproved(owed)
+    return _record(at, body)
 
 
 def total_cost(history: Sequence[Entry]) -> str:
@@ -235,10 +243,10 @@ def total_cost(history: Sequence[Entry]) -> str:
     return "unknown" if "unknown" in costs else str(sum((Decimal(cost) for cost in costs), Decimal(0)))
 
 
-def _record(at: Situation, body: Approval | Acceptance, inputs: Sequence[Kind]) -> Record:
+def _record(at: Situation, body: Approval | Acceptance) -> Record:
     return Record(
         kind=body.kind, cycle=at.cycle, attempt=at.attempt, step=at.step, parent=at.history[-1].digest,
-        inputs=at.digests(*inputs), made_by=HUMAN, body=body,
+        inputs=at.digests(*GATE_INPUTS[body.kind]), made_by=HUMAN, body=body,
     )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from typing import Protocol, TypedDict
 
 from langgraph.types import interrupt
 
-from autoresearch.errors import AutoresearchError, LedgerError, NotApproved, Rejected
-from autoresearch.forecasting.surprise import unmet
+from autoresearch.decisions import GATE_INPUTS, require_decided
+from autoresearch.errors import AutoresearchError, LedgerError, Rejected
 from autoresearch.layout import file_path
 from autoresearch.ports import Entry, Ledger, Progress
 from autoresearch.records import (
@@ -20,8 +20,6 @@ from autoresearch.records import (
     APART,
     Acceptance,
     Approval,
-    Check,
-    Conclusion,
     Kind,
     Proposal,
     Record,
@@ -29,9 +27,8 @@ from autoresearch.records import (
     Run,
     Settings,
     body_as,
-    digest_of,
 )
-from autoresearch.settings_in_force import project_in_force, proposal_in_force, settings_in_force
+from autoresearch.settings_in_force import proposal_in_force, settings_in_force
 from autoresearch.signed import require_signed
 from autoresearch.steps import (
     check,
@@ -56,10 +53,6 @@ RETURNS: dict[str, tuple[str, ...]] = {
     "result": ("failed", "lost"),
 }
 """Decisions that open the next attempt."""
-GATE_INPUTS: dict[Kind, tuple[Kind, ...]] = {
-    "approval": ("critique", "plan", "prediction", "preflight"),
-    "acceptance": ("result", "check", "conclusion", "monitoring"),
-}
 
 
 class State(TypedDict, total=False):
@@ -212,10 +205,11 @@ class Nodes:
             interrupt({"gate": name, "state": dict(state)})
             raise AssertionError("interrupt never returns: no answer travels through the graph")
         # Whatever was decided, and not only what opens the sandbox: a forged rejection moves work, too.
-        require_signed(experiment.before(at.history, entry), entry)
+        before = experiment.before(at.history, entry)
+        require_signed(before, entry)
+        require_decided(before, entry)
         body = entry.record.body
         assert isinstance(body, Approval | Acceptance)
-        _require_decided(at, entry, body)
         return self._route(_pass(state, entry), step, body.decision, entry)
 
     def _experiment(self, name: str, state: State) -> State:
@@ -402,32 +396,6 @@ def _is_void(at: Situation, entry: Entry) -> bool:
     position = next(index for index, known in enumerate(at.history) if known.digest == entry.digest)
     following = at.history[position + 1 :]
     return bool(following) and following[0].record.kind not in ("run", "approval")
-
-
-def _require_decided(at: Situation, entry: Entry, body: Approval | Acceptance) -> None:
-    """Raises NotApproved for a decision that its reviewer did not commit, or that is on something else.
-
-    It may have been written past every gate, by whoever can write to the repository.
-    """
-    what = f"the {entry.record.kind} in commit {entry.commit[:12]} does not count:"
-    if entry.author != body.reviewer.person:
-        raise NotApproved(f"{what} it is in the name of {body.reviewer.person}, but {entry.author} made it")
-    bound = body.bundle if isinstance(body, Approval) else body.subject
-    if body.shown != digest_of(bound):
-        raise NotApproved(f"{what} it was given for something else than it says")
-    if f"\nparent {bound.ledger_head}\n".encode() not in entry.raw.split(b"\n\n")[0]:
-        raise NotApproved(f"{what} it was given on top of {bound.ledger_head[:12]} and stands elsewhere")
-    project = project_in_force(experiment.before(at.history, entry))
-    here = (at.step, project, at.cycle, at.attempt)
-    if (bound.gate, bound.project, bound.cycle, bound.attempt) != here:
-        raise NotApproved(f"{what} it was given at another gate, in another project or attempt")
-    kinds: tuple[Kind, ...] = GATE_INPUTS[entry.record.kind]
-    asked = {kind: digest for kind, digest in at.digests(*kinds).items() if hasattr(bound, kind)}
-    differing = [kind for kind, digest in asked.items() if getattr(bound, kind) != digest]
-    if differing:
-        raise NotApproved(f"{what} it was given for another {differing[0]}")
-    if isinstance(body, Acceptance) and (lacking := unmet(at.body(Check), at.body(Conclusion), body)):
-        raise NotApproved(f"{what} {lacking}")
 
 
 def _pass(state: State, entry: Entry) -> State:

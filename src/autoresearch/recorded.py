@@ -142,7 +142,7 @@ class RecordedEntropy:
     tape: Tape
 
     def token_hex(self, size: int) -> str:  # noqa: ARG002 - the recorded nonce has its size
-        return self.tape.next_as(Run).nonce
+        return self.tape.next_as(Approval).nonce or ""
 
 
 @dataclass(frozen=True)

@@ -1226,6 +1226,8 @@ class Approval(Body):
     """With `edit`: the experiment's files as the person changed them, below `edited/`."""
     tries: Annotated[list[Tryout], Field(max_length=MOST_TRIES)] = []
     """What the reviewer let run to see whether it runs, before deciding."""
+    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """With `approve`: drawn once the digest was typed. The run's seeds follow from it and the plan, in every copy."""
 
     @model_validator(mode="after")
     def _due(self) -> "Approval":
@@ -1233,6 +1235,8 @@ class Approval(Body):
             raise ValueError(f"{self.decision} needs a reason")
         if (self.decision == "edit") != (self.edited is not None):
             raise ValueError("edit carries the edited plan, and only edit does")
+        if (self.decision == "approve") != (self.nonce is not None):
+            raise ValueError("approve carries the nonce that the seeds follow from, and only approve does")
         return self
 
     def headline(self) -> str:
@@ -1267,9 +1271,8 @@ class Run(Body):
     kind: ClassVar[Kind] = "run"
 
     approval: Digest
-    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Drawn after the approval; the seeds follow from it and the plan."""
     trials: list[TrialSpec]
+    """Their seeds follow from the approval's nonce and the plan."""
     run_id: Name
     """Names the containers."""
     host: Line

@@ -82,18 +82,6 @@ def require_signed_settings(history: Iterable[Entry]) -> Keys:
     return keys
 
 
-def signing_of(history: Iterable[Entry]) -> dict[str, str]:
-    """Digest of each decision and change of settings → `unsigned`, `signed, SHA256:…`, or what is wrong."""
-    keys, found = Keys(), {}
-    for entry in history:
-        body = entry.record.body
-        problem = keys.take(entry.record, entry.raw)
-        if isinstance(body, Approval | Acceptance | Config | Fork):
-            sound = f"signed, {body.reviewer.key}" if body.reviewer.key else UNSIGNED
-            found[entry.digest] = f"DOES NOT COUNT: {problem}" if problem else sound
-    return found
-
-
 def require_signed_try(warrant: TryWarrant) -> None:
     """Raises NotApproved unless a registered reviewer signed the try, where keys are registered."""
     registered = require_signed_settings(warrant.earlier).registered

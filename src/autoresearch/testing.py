@@ -47,6 +47,7 @@ from autoresearch.records import (
     Tool,
     TrialSpec,
     WorkflowRef,
+    body_as,
     digest_of,
     file_ref,
     sha256,
@@ -281,15 +282,17 @@ def approved_job(
     asked = {"command": list(command), "environment": needs.environment, "inputs": list(needs.inputs)}
     plan = _record(design.model_copy(update=asked), "plan", project)
     approval = entry_of(
-        _record(_approval(files, isolation, plan, is_person=not demonstration), "approve", plan, HUMAN)
+        _record(
+            _approval(files, isolation, plan, sha256(run_id.encode()), is_person=not demonstration),
+            "approve",
+            plan,
+            HUMAN,
+        )
     )
     plan_body = plan.body
     assert isinstance(plan_body, Plan)
-    nonce = sha256(run_id.encode())
-    trials = door.issue_trials(nonce, plan.digest, plan_body)
-    run_body = Run(
-        approval=approval.digest, nonce=nonce, trials=trials, run_id=run_id, host="test", probe=None
-    )
+    trials = door.issue_trials(body_as(approval.record, Approval), plan.digest, plan_body)
+    run_body = Run(approval=approval.digest, trials=trials, run_id=run_id, host="test", probe=None)
     run = entry_of(_record(run_body, "experiment", approval.record))
     job = Job(run_id, dict(files), trials, plan_body.config, plan_body.limits, list(command), needs)
     return job, Warrant(project, plan, approval, run, [entry_of(project), entry_of(plan)])
@@ -347,7 +350,9 @@ def _plan(
     )
 
 
-def _approval(files: Mapping[str, bytes], isolation: Isolation, plan: Record, *, is_person: bool) -> Approval:
+def _approval(
+    files: Mapping[str, bytes], isolation: Isolation, plan: Record, nonce: str, *, is_person: bool
+) -> Approval:
     assert isinstance(plan.body, Plan)
     bundle = Bundle(
         gate="approve",
@@ -369,6 +374,7 @@ def _approval(files: Mapping[str, bytes], isolation: Isolation, plan: Record, *,
         bundle=bundle,
         shown=digest_of(bundle),
         attention=Attention(opened_at=WHEN, decided_at=WHEN),
+        nonce=nonce,
     )
 
 

@@ -4,30 +4,28 @@ A rule sees one record with its commit, and everything that came before. To add 
 a function, and a row in RULES with what it looks at.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from autoresearch.decisions import Decisions
 from autoresearch.door import issue_trials
 from autoresearch.ports import Commit, FileChange
 from autoresearch.records import (
     Acceptance,
     Approval,
     Body,
-    Bundle,
     Check,
     Config,
     Fork,
     Plan,
     Prediction,
-    Preflight,
     Proposal,
     Record,
     Report,
     Result,
     Run,
     Settings,
-    Subject,
     WorkflowRef,
     digest_of,
 )
@@ -65,6 +63,7 @@ class Past:
     told: list[Told] = field(default_factory=list)
     by_digest: dict[str, Told] = field(default_factory=dict)
     by_key: dict[Key, Told] = field(default_factory=dict)
+    decisions: Decisions = field(default_factory=Decisions)
     settings: Settings | None = None
     project: str = ""
     workflow: WorkflowRef | None = None
@@ -85,6 +84,7 @@ class Past:
 
     def add(self, item: Told) -> None:
         body = item.record.body
+        self.decisions.add(item.record, item.digest)
         self.told.append(item)
         self.place.setdefault(item.digest, len(self.told))
         self.by_digest.setdefault(item.digest, item)
@@ -146,27 +146,12 @@ def _proposal(item: Told, past: Past) -> list[str] | None:
     return problems + ([f"{item}: changes {', '.join(changed)}"] if changed else [])
 
 
-def _misplaced(item: Told, shown: str, decided_on: Bundle | Subject) -> Iterator[str]:
-    """A decision about something else than what was confirmed, or for another place than where it stands."""
-    if shown != digest_of(decided_on):
-        yield f"{item}: what was confirmed is not what the record says was shown"
-    if decided_on.ledger_head != (item.commit.parents[0] if item.commit.parents else ""):
-        yield f"{item}: given on top of {decided_on.ledger_head[:12]}, but stands elsewhere"
-    place = (decided_on.gate, decided_on.cycle, decided_on.attempt)
-    if place != (item.record.step, item.record.cycle, item.record.attempt):
-        gate, cycle, attempt = place
-        yield f"{item}: given for gate {gate} of cycle {cycle}, attempt {attempt}"
-
-
 def _approval(item: Told, past: Past) -> list[str] | None:
     body = item.record.body
     if not isinstance(body, Approval):
         return None
     bundle = body.bundle
-    problems = list(_misplaced(item, body.shown, bundle))
-    for kind, there in (("prediction", Prediction), ("preflight", Preflight)):
-        if past.body(getattr(bundle, kind), there) is None:
-            problems.append(f"{item}: its {kind} is not before it")
+    problems = _decided(item, past)
     plan = past.body(bundle.plan, Plan)
     if plan is None:
         problems.append(f"{item}: its plan is not before it")
@@ -174,21 +159,13 @@ def _approval(item: Told, past: Past) -> list[str] | None:
         problems.append(f"{item}: the data approved are not the plan's")
     elif {ref.path: ref.sha256 for ref in plan.experiment} != bundle.files or plan.limits != bundle.limits:
         problems.append(f"{item}: the files or limits approved are not the plan's")
-    return problems + _decider(item, body, past)
-
-
-def _decider(item: Told, body: Approval | Acceptance, past: Past) -> list[str]:
-    """A decision belongs to its project, and a script decides in a demonstration only."""
-    project = past.first.record.body if past.first else None
-    if not isinstance(project, Proposal):
-        return [f"{item}: no proposal stands at the beginning"]
-    bound = body.bundle if isinstance(body, Approval) else body.subject
-    problems = [] if bound.project == past.project else [f"{item}: belongs to another project"]
-    if body.reviewer.is_person == project.demonstration:
-        who = "a person" if body.reviewer.is_person else "a script"
-        what = "a demonstration" if project.demonstration else "a project that is no demonstration"
-        problems.append(f"{item}: {who} decides in {what}")
     return problems
+
+
+def _decided(item: Told, past: Past) -> list[str]:
+    parent = item.commit.parents[0] if item.commit.parents else ""
+    found = past.decisions.problems(item.record, item.commit.author, parent)
+    return [f"{item}: {problem}" for problem in found]
 
 
 def _fork(item: Told, past: Past) -> list[str] | None:
@@ -220,8 +197,8 @@ def _run(item: Told, past: Past) -> list[str] | None:
     if last.decision != "approve":
         return [f"{item}: no approval stands right before it"]
     plan = past.body(last.bundle.plan, Plan)
-    if plan is None or body.trials != issue_trials(body.nonce, last.bundle.plan, plan):
-        return [f"{item}: its trials do not follow from the nonce and the approved plan"]
+    if plan is None or body.trials != issue_trials(last, last.bundle.plan, plan):
+        return [f"{item}: its trials do not follow from the approval and its plan"]
     return []
 
 
@@ -255,18 +232,7 @@ def _probed(item: Told, result: Result, run: Run) -> list[str]:
 
 
 def _acceptance(item: Told, past: Past) -> list[str] | None:
-    body = item.record.body
-    if not isinstance(body, Acceptance):
-        return None
-    subject = body.subject
-    problems = list(_misplaced(item, body.shown, subject))
-    bound = (subject.result, subject.check, subject.conclusion, subject.monitoring)
-    problems += [
-        f"{item}: binds {digest[:12]}, which is not before it"
-        for digest in bound
-        if digest not in past.by_digest
-    ]
-    return problems + _decider(item, body, past)
+    return _decided(item, past) if isinstance(item.record.body, Acceptance) else None
 
 
 def _report(item: Told, past: Past) -> list[str] | None:

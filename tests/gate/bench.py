@@ -12,11 +12,14 @@ import pytest
 
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.terminal import TerminalReviewer
-from autoresearch.errors import AutoresearchError, Pending
+from autoresearch.decisions import require_counting
+from autoresearch.errors import AutoresearchError, NotApproved, Pending
 from autoresearch.graph import compile_graph
 from autoresearch.records import Reviewer
+from autoresearch.reporting.status import status
 from autoresearch.testing import PERSON, WHEN, FakeSandbox, FixedClock
 from autoresearch.testing_project import ScriptedReviewer, make_driver, make_project, shifted
+from autoresearch.verify import verify
 
 TEXT = (Path(__file__).parents[1] / "data" / "quick.md").read_text()
 STOPS = {"waiting": [], "rejected": [("reject", "no")], "approved": ["approve"], "concluded": ["approve"]}
@@ -86,6 +89,16 @@ class Bench:
         self.sandbox = sandbox or self.sandbox
         with pytest.raises(AutoresearchError, match=said):
             self.driver(reviewer).run()
+
+    def does_not_count(self, said):
+        """Going on stops with an error that says so, `verify` finds it, and no page takes it for a decision."""
+        self.refused(f"does not count: .*{said}")
+        history = self.ledger.entries()
+        assert any(said in row for found in verify(self.ledger).rows for row in found.problems)
+        assert "does not count" in status(history).where
+        assert "DOES NOT COUNT" in status(history).last_decision
+        with pytest.raises(NotApproved, match=said):
+            require_counting(history)
 
     def asks_again(self):
         """Going on comes to a gate and no further."""

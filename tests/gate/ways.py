@@ -16,6 +16,7 @@ from langgraph.types import Command, Send
 
 from autoresearch import assets
 from autoresearch.adapters.demonstration import DemonstrationReviewer
+from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.adapters.terminal import TerminalReviewer
 from autoresearch.cli.desk import refuse_foreign_changes
 from autoresearch.cli.main import cli
@@ -23,7 +24,18 @@ from autoresearch.config import parse_settings
 from autoresearch.door import admit
 from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, NotApproved, Pending, Stale
 from autoresearch.nodes import State
-from autoresearch.records import AGENT, HUMAN, Acceptance, Fork, Person, Record, Reviewer, Settings, digest_of
+from autoresearch.records import (
+    AGENT,
+    HUMAN,
+    Acceptance,
+    Finding,
+    Fork,
+    Person,
+    Record,
+    Reviewer,
+    Settings,
+    digest_of,
+)
 from autoresearch.reporting.gate_json import approval_json
 from autoresearch.settings_in_force import project_in_force
 from autoresearch.steps import experiment
@@ -448,7 +460,7 @@ def _(bench):
 @way("history", "an approval committed in the agent's name", "it is not its reviewer's commit")
 def _(bench):
     bench.append(bench.decision(), author=AGENT)
-    bench.refused("does not count")
+    bench.does_not_count("it is in the name of")
 
 
 @way("history", "an approval by the agent, in its own name", "a script decides in no person's project")
@@ -458,14 +470,14 @@ def _(bench):
     bench.append(
         record.model_copy(update={"body": record.body.model_copy(update={"reviewer": agent})}), author=AGENT
     )
-    bench.refused("script gave the approval")
+    bench.does_not_count("script gave the approval")
 
 
 @way("history", "an approval in the person's name with a made-up digest", "it is of something else")
 def _(bench):
     record = bench.decision()
     bench.append(record.model_copy(update={"body": record.body.model_copy(update={"shown": "0" * 64})}))
-    bench.refused("does not count: it was given for something else")
+    bench.does_not_count("it was given for something else")
 
 
 def _rebound(bench, **fields):
@@ -479,7 +491,7 @@ def _rebound(bench, **fields):
 @way("history", "an approval from another project", "it belongs elsewhere")
 def _(bench):
     _rebound(bench, project="1" * 32)
-    bench.refused("another project")
+    bench.does_not_count("in another project")
 
 
 def _fork(bench, step):
@@ -504,7 +516,7 @@ def _(bench):
 def _(bench):
     parent = _fork(bench, "preflight")
     _rebound(bench, project=parent.entries()[0].record.body.project)
-    bench.refused("another project")
+    bench.does_not_count("in another project")
 
 
 @way("history", "an approval of a fork, put on top of its parent", "it belongs elsewhere")
@@ -513,7 +525,7 @@ def _(bench):
     theirs = project_in_force(bench.ledger.entries())
     bench.ledger = parent
     _rebound(bench, project=theirs)
-    bench.refused("another project")
+    bench.does_not_count("in another project")
 
 
 @way(
@@ -554,13 +566,29 @@ def _(bench):
 @way("history", "an approval of another attempt", "it belongs elsewhere")
 def _(bench):
     _rebound(bench, attempt=2)
-    bench.refused("attempt")
+    bench.does_not_count("attempt 2")
 
 
 @way("history", "an approval of another plan", "it was given for another plan")
 def _(bench):
     _rebound(bench, plan="1" * 64)
-    bench.refused("another plan")
+    bench.does_not_count("another plan")
+
+
+@way("history", "an approval over a finding that blocks", "it stands in the way of every approval")
+def _(bench):
+    text = (
+        (bench.root / "proposal.md").read_text().replace("Which way does", "After [@nobody]: which way does")
+    )
+    bench.ledger.close()
+    bench.ledger = make_project(bench.root.parent / "blocked", text)
+    bench.asks_again()
+    with pytest.raises(NotApproved, match="a finding blocks it"):
+        bench.decision()
+    record = bench.decision(("reject", "no"))
+    approved = record.body.model_copy(update={"decision": "approve", "nonce": "1" * 64})
+    bench.append(record.model_copy(update={"body": approved}))
+    bench.does_not_count("a finding blocks what it approves")
 
 
 @way("history", "an approval of other files under the same plan", "refused at the door")
@@ -715,6 +743,20 @@ def _(bench):
     bench.asks_again()
 
 
+@way("between", "one approval run in several clones, for the best", "the same trials in each", "approved")
+def _(bench):
+    issued = []
+    for name in ("first", "second"):
+        place, sandbox = bench.root.with_name(name), FakeSandbox(shifted)
+        bench.git("clone", "-q", bench.root, place)
+        ledger = GitLedger(place, STILL)
+        with pytest.raises(Pending):
+            make_driver(ledger, ScriptedReviewer(), sandbox=sandbox).run()
+        issued.append([entry.record.body.trials for entry in ledger.entries() if entry.record.kind == "run"])
+        ledger.close()
+    assert issued[0] == issued[1] != []
+
+
 @way("between", "two processes with one approval", "the second finds it locked", "approved")
 def _(bench):
     with bench.ledger.lock():
@@ -810,27 +852,51 @@ def _acceptance(bench, **changes):
 @way("second gate", "an acceptance with a made-up digest", "it is of something else", "concluded")
 def _(bench):
     bench.append(_acceptance(bench, shown="0" * 64))
-    bench.refused("does not count")
+    bench.does_not_count("it was given for something else")
 
 
 @way("second gate", "an acceptance in the agent's name", "it is not its reviewer's commit", "concluded")
 def _(bench):
     bench.append(_acceptance(bench), author=AGENT)
-    bench.refused("does not count")
+    bench.does_not_count("it is in the name of")
 
 
 @way("second gate", "an acceptance of another conclusion", "it was given for another one", "concluded")
 def _(bench):
     subject = bench.decision("accept").body.subject.model_copy(update={"conclusion": "1" * 64})
     bench.append(_acceptance(bench, subject=subject, shown=digest_of(subject)))
-    bench.refused("another conclusion")
+    bench.does_not_count("another conclusion")
 
 
 @way("second gate", "an acceptance of another result", "it was given for another one", "concluded")
 def _(bench):
     subject = bench.decision("accept").body.subject.model_copy(update={"result": "1" * 64})
     bench.append(_acceptance(bench, subject=subject, shown=digest_of(subject)))
-    bench.refused("another result")
+    bench.does_not_count("another result")
+
+
+@way("second gate", "an acceptance by the agent, in its own name", "no script decides here", "concluded")
+def _(bench):
+    agent = Reviewer(person=AGENT, is_person=False)
+    bench.append(_acceptance(bench, reviewer=agent), author=AGENT)
+    bench.does_not_count("script gave the acceptance")
+
+
+@way("second gate", "an acceptance over a blocking finding, without a reason", "one is due", "concluded")
+def _(bench):
+    at = bench.last("monitoring").record
+    finding = Finding(check="claims.reach", severity="block", record="conclusion", explanation="no")
+    blocked = at.body.model_copy(update={"findings": [finding]})
+    acceptance = _acceptance(bench)
+    bench.git("reset", "-q", "--hard", "HEAD~1")
+    monitoring = bench.append(at.model_copy(update={"body": blocked}))
+    subject = acceptance.body.subject.model_copy(
+        update={"monitoring": monitoring.digest, "ledger_head": monitoring.commit}
+    )
+    body = acceptance.body.model_copy(update={"subject": subject, "shown": digest_of(subject)})
+    inputs = {**acceptance.inputs, "monitoring": monitoring.digest}
+    bench.append(acceptance.model_copy(update={"body": body, "inputs": inputs, "parent": monitoring.digest}))
+    bench.does_not_count("gives no reason")
 
 
 @way("second gate", "the approval's own answers again", "asked in full", "concluded")

@@ -225,7 +225,8 @@ def test_redo_is_a_new_experiment_under_a_new_approval(project, story, texts):
     )
     runs = [e.record.body for e in project.entries() if e.record.kind == "run"]
     assert runs[0].run_id != runs[1].run_id
-    assert runs[0].nonce != runs[1].nonce
+    approvals = [e.record.body for e in project.entries() if e.record.kind == "approval"]
+    assert approvals[0].nonce != approvals[1].nonce
 
 
 def test_rejected_claims_are_written_up_as_rejected(project, story):

@@ -9,7 +9,7 @@ from autoresearch.adapters.accept_screens import blocking
 from autoresearch.adapters.git_ledger import GitLedger
 from autoresearch.cli.desk import WorkTreeDesk, refuse_foreign_changes
 from autoresearch.cli.start import Choices, start_project
-from autoresearch.errors import Pending
+from autoresearch.errors import NotApproved, Pending
 from autoresearch.records import Proposal
 from autoresearch.testing import PERSON, FixedEntropy
 from autoresearch.testing_http import ScriptedMessagesServer, prompt_of
@@ -83,7 +83,9 @@ def test_hostile_reading_material_is_data_and_an_invented_reference_blocks(told,
         told.go(["approve"])
     view = make_driver(told.ledger, ScriptedReviewer([]), model_for=told.model_for).pending()
     assert "conclusion.citation-unresolved" in {finding.check for finding in blocking(view)}
-    told.go(["accept"])
+    with pytest.raises(NotApproved, match="gives no reason"):
+        told.go(["accept"])
+    told.go([("accept", "the claim stands without it")])
     assert ("conclusion.citation-unresolved", "block") in findings(told.ledger, "monitoring")
     report = told.ledger.entries()[-1]
     page = told.ledger.read("cycles/01/report.md", report.commit).decode().replace("\\", "")

@@ -354,21 +354,21 @@ def test_an_approval_from_another_project(forge):
     def act(body):
         body["bundle"]["project"] = "0" * 32
 
-    assert broken(forge(on("approval", act)))[APPROVALS][0].endswith("belongs to another project")
+    assert broken(forge(on("approval", act)))[APPROVALS][0].endswith("it was given in another project")
 
 
 def test_other_seeds_than_the_issued_ones(forge):
     def act(body):
         body["trials"][0]["seed"] = (body["trials"][0]["seed"] + 1) % 2**32
 
-    assert "do not follow from the nonce" in broken(forge(on("run", act)))[RUNS][0]
+    assert "do not follow from the approval" in broken(forge(on("run", act)))[RUNS][0]
 
 
 def test_another_nonce(forge):
     def act(body):
         body["nonce"] = "0" * 64
 
-    assert RUNS in broken(forge(on("run", act)))
+    assert RUNS in broken(forge(on("approval", act, 2)))
 
 
 def test_a_rejection_turned_into_an_approval_without_a_new_digest(rewrite, snaps, place):
@@ -380,7 +380,7 @@ def test_a_rejection_turned_into_an_approval_without_a_new_digest(rewrite, snaps
 
 def test_a_run_behind_a_rejection(forge):
     def act(body):
-        body |= {"decision": "reject", "reason": "no"}
+        body |= {"decision": "reject", "reason": "no", "nonce": None}
 
     assert broken(forge(on("approval", act, 2)))[RUNS][0].endswith("no approval stands right before it")
 
@@ -442,9 +442,7 @@ def test_an_acceptance_of_another_conclusion(forge):
     def act(body):
         body["subject"]["conclusion"] = "0" * 64
 
-    assert (
-        "binds 000000000000, which is not before it" in broken(forge(on("acceptance", act)))[ACCEPTANCES][0]
-    )
+    assert "given for another conclusion" in broken(forge(on("acceptance", act)))[ACCEPTANCES][0]
 
 
 def test_a_step_made_twice(forge):
@@ -462,7 +460,7 @@ def test_an_approval_given_for_another_attempt(forge):
         body["bundle"]["attempt"] = 1
 
     assert (
-        "given for gate approve of cycle 1, attempt 1" in broken(forge(on("approval", act, 2)))[APPROVALS][0]
+        "given at gate approve of cycle 1, attempt 1" in broken(forge(on("approval", act, 2)))[APPROVALS][0]
     )
 
 
@@ -471,7 +469,7 @@ def test_an_approval_of_a_prediction_that_is_none(forge):
         body["bundle"]["prediction"] = body["bundle"]["plan"]
 
     found = broken(forge(on("approval", act, 2)))
-    assert found[APPROVALS][0].endswith("its prediction is not before it")
+    assert found[APPROVALS][0].endswith("it was given for another prediction")
     assert "is older than its prediction" in found[RESULTS][0]
 
 
@@ -479,7 +477,7 @@ def test_an_acceptance_given_for_another_gate(forge):
     def act(body):
         body["subject"]["gate"] = "approve"
 
-    assert "given for gate approve of" in broken(forge(on("acceptance", act)))[ACCEPTANCES][0]
+    assert "given at gate approve of" in broken(forge(on("acceptance", act)))[ACCEPTANCES][0]
 
 
 def test_a_second_result_of_one_run(forge, finished, opened):
@@ -566,7 +564,7 @@ def test_any_other_change_is_found_whatever_the_version(forge, finished_elsewher
     def act(body):
         body["nonce"] = "0" * 64
 
-    assert RUNS in broken(forge(on("run", act), of=finished_elsewhere))
+    assert RUNS in broken(forge(on("approval", act, 2), of=finished_elsewhere))
 
 
 # ------------------------------------------------------------------- the table
@@ -590,7 +588,9 @@ def test_a_script_that_decides_in_a_project_that_is_no_demonstration(forge):
         body["reviewer"]["is_person"] = False
 
     found = broken(forge(on("approval", act, 2)))
-    assert found[APPROVALS][0].endswith("a script decides in a project that is no demonstration")
+    assert found[APPROVALS][0].endswith(
+        "a script gave the approval, and this project is not marked as a demonstration"
+    )
 
 
 def test_a_project_called_a_demonstration_afterwards(forge):
@@ -598,7 +598,9 @@ def test_a_project_called_a_demonstration_afterwards(forge):
         body["demonstration"] = True
 
     found = broken(forge(on("proposal", act)))
-    assert found[APPROVALS][0].endswith("a person decides in a demonstration")
+    assert found[APPROVALS][0].endswith(
+        "a person gave the approval, and this project is marked as a demonstration"
+    )
     assert ACCEPTANCES in found
 
 

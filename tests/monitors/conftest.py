@@ -89,6 +89,7 @@ def approval(plan, forecasts):
         shown=digest_of(bundle),
         forecasts=forecasts,
         attention=Attention(opened_at=now, decided_at=now),
+        nonce=ZERO,
     )
 
 

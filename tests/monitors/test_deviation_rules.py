@@ -30,9 +30,10 @@ from autoresearch.records import (
     file_ref,
 )
 from autoresearch.template import template
+from autoresearch.testing import FAKE_ISOLATION, approved_job
 
 MAIN = "experiment/experiment.py"
-NONCE = "ab" * 32
+APPROVAL = approved_job({"experiment/experiment.py": b""}, FAKE_ISOLATION)[1].approval.record.body
 
 
 class Study:
@@ -60,7 +61,7 @@ class Study:
 
     def found(self):
         digest = digest_of(self.plan)
-        issued = self.issued or issue_trials(NONCE, digest, self.plan)
+        issued = self.issued or issue_trials(APPROVAL, digest, self.plan)
         values = [
             TrialValue(
                 **{
@@ -70,9 +71,18 @@ class Study:
             )
             for spec in issued
         ]  # fmt: skip
-        run = Run(approval="0" * 64, nonce=NONCE, trials=issued, run_id="r", host="Linux", probe=None)
+        run = Run(approval="0" * 64, trials=issued, run_id="r", host="Linux", probe=None)
         given = DeviationInputs(
-            self.plan, digest, self.files, run, RESULT, values, self.earlier, self.unfinished, self.elsewhere
+            self.plan,
+            digest,
+            self.files,
+            run,
+            APPROVAL,
+            RESULT,
+            values,
+            self.earlier,
+            self.unfinished,
+            self.elsewhere,
         )
         return deviations(given)
 
@@ -101,7 +111,7 @@ def swap(study, old, new):
 
 
 def issued(study, change):
-    study.issued = change(issue_trials(NONCE, digest_of(study.plan), study.plan))
+    study.issued = change(issue_trials(APPROVAL, digest_of(study.plan), study.plan))
 
 
 def others(study, **fields):
@@ -220,13 +230,13 @@ def test_rows_that_differ_between_seeds_alone_are_no_exclusion(study):
     """Each seed draws its own number of items; its arms share them."""
     study.spoilt = {}
     digest = digest_of(study.plan)
-    specs = issue_trials(NONCE, digest, study.plan)
+    specs = issue_trials(APPROVAL, digest, study.plan)
     values = [
         TrialValue(index=s.index, value=0.5, raw_sha256="0" * 64, seconds=1.0, names=("x",), rows=s.seed % 7)
         for s in specs
     ]
-    run = Run(approval="0" * 64, nonce=NONCE, trials=specs, run_id="r", host="Linux", probe=None)
-    assert deviations(DeviationInputs(study.plan, digest, study.files, run, RESULT, values)) == []
+    run = Run(approval="0" * 64, trials=specs, run_id="r", host="Linux", probe=None)
+    assert deviations(DeviationInputs(study.plan, digest, study.files, run, APPROVAL, RESULT, values)) == []
 
 
 def test_the_third_look_says_what_three_looks_do(study):

@@ -141,7 +141,8 @@ class Tale:
         )  # fmt: skip
         self.now += timedelta(seconds=7)
         commit = sha256(record.digest.encode())[:40]
-        self.entries.append(Entry(record, record.digest, commit, self.now, author))
+        raw = f"parent {self.entries[-1].commit}\n\n".encode() if self.entries else b""
+        self.entries.append(Entry(record, record.digest, commit, self.now, author, raw))
         self.latest[kind] = record.digest
         for path, data in (files or {}).items():
             self.files[record.digest, path] = data
@@ -323,6 +324,7 @@ class Tale:
             attention=self.attention(), edited=PlanDraft(**self.draft(12)) if edit else None,
             edited_files=[file_ref("edited/experiment/experiment.py", CODE)] if edit else [],
             tries=[Tryout(started_at=self.attention().opened_at, outcome=outcome) for outcome in tries],
+            nonce="7" * 64 if decision == "approve" else None,
         )  # fmt: skip
         return self.add(body, by=HUMAN, author=self.reviewer.person)
 
@@ -334,7 +336,6 @@ class Tale:
         return self.add(
             Run(
                 approval=self.latest["approval"],
-                nonce="7" * 64,
                 trials=trials,
                 run_id="ar-1-1",
                 host="lab",

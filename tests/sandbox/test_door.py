@@ -161,7 +161,7 @@ def test_chosen_seeds():
 
 def test_chosen_nonce_gives_other_trials():
     job, warrant = approved()
-    assert "trials" in refusal(job, with_run(warrant, body={"nonce": sha256(b"mine")}))
+    assert "trials" in refusal(job, with_approval(warrant, body={"nonce": sha256(b"mine")}))
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: t + t[:1], lambda t: t[::-1]])
@@ -174,12 +174,7 @@ def recheck(**changes):
     job, warrant = approved()
     if changes:
         warrant = with_bundle(warrant, **changes)
-    listed = door.recheck_trials(
-        warrant.run.record.body.nonce,
-        warrant.plan.digest,
-        warrant.plan.body,
-        warrant.approval.record.body.bundle,
-    )
+    listed = door.recheck_trials(warrant.approval.record.body, warrant.plan.digest, warrant.plan.body)
     return replace(job, trials=listed), replace(warrant, purpose="recheck", later=[ended(warrant)])
 
 

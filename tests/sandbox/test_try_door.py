@@ -117,9 +117,9 @@ def test_a_try_warrant_starts_no_run_and_an_approval_no_try():
 def test_a_nonce_of_ones_own_gives_no_seed_of_the_run():
     """Even with the nonce of the run, no try has a seed that a run or a recheck has."""
     _, warrant, (run, approved) = shown()
-    issued = approved.run.record.body
-    tried = door.try_trials(issued.nonce, warrant.plan.digest, warrant.plan.body)
-    rechecked = door.recheck_trials(issued.nonce, warrant.plan.digest, warrant.plan.body, warrant.bundle)
+    approval = approved.approval.record.body
+    tried = door.try_trials(approval.nonce, warrant.plan.digest, warrant.plan.body)
+    rechecked = door.recheck_trials(approval, warrant.plan.digest, warrant.plan.body)
     assert all(spec.seed >= 2**31 for spec in tried)
     assert all(spec.seed < 2**31 for spec in [*run.trials, *rechecked])
     assert all(seed < 2**31 for seed in door.issue_seeds(NONCE, warrant.plan.digest, 1000))

@@ -25,12 +25,11 @@ def warrant_of(ledger):
     approval, earlier = entries[at], entries[:at]
     plan = next(e for e in reversed(earlier) if isinstance(e.record.body, Plan))
     body = plan.record.body
-    nonce = sha256(b"nonce")
-    trials = door.issue_trials(nonce, plan.digest, body)
+    trials = door.issue_trials(approval.record.body, plan.digest, body)
     run = approval.record.model_copy(
         update={
             "kind": "run", "step": "experiment", "parent": approval.digest,
-            "body": Run(approval=approval.digest, nonce=nonce, trials=trials, run_id="forged", host="h", probe=None),
+            "body": Run(approval=approval.digest, trials=trials, run_id="forged", host="h", probe=None),
         }
     )  # fmt: skip
     read = reader(ledger)

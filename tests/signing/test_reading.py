@@ -2,12 +2,12 @@
 
 import pytest
 
+from autoresearch.decisions import counting
 from autoresearch.records import Settings
 from autoresearch.reporting.log_page import log_lines
 from autoresearch.reporting.report import build
 from autoresearch.reporting.show_page import show_lines
 from autoresearch.reporting.status import status
-from autoresearch.signed import signing_of
 from autoresearch.vouched import reader
 
 
@@ -31,7 +31,7 @@ def test_the_report_says_who_signed(finished, opened, people, history):
 
 
 def test_log_show_and_status_say_it(finished, opened, people, history):
-    signing = signing_of(history)
+    signing = counting(history)
     said = f"signed, {people.ada.registered.fingerprint}"
     look = {"width": 80, "color": False}
     assert words(log_lines(history, full=False, signing=signing, **look)).count(said) == 4
@@ -45,8 +45,8 @@ def test_log_show_and_status_say_it(finished, opened, people, history):
 def test_a_forged_decision_is_shown_as_one_that_does_not_count(forger, people):
     entry = forger.approve(people.ada.identity)
     history = forger.ledger.entries()
-    assert signing_of(history)[entry.digest] == "DOES NOT COUNT: its commit is not signed"
-    lines = log_lines(history, full=False, width=80, color=False, signing=signing_of(history))
+    assert counting(history)[entry.digest] == "DOES NOT COUNT: its commit is not signed"
+    lines = log_lines(history, full=False, width=80, color=False, signing=counting(history))
     assert "DOES NOT COUNT: its commit is not signed" in words(lines)
     page = build(history, reader(forger.ledger), cycle=1)["report.md"].decode()
     assert "Decisions that do not count" in page
@@ -55,4 +55,4 @@ def test_a_forged_decision_is_shown_as_one_that_does_not_count(forger, people):
 
 def test_forged_settings_are_shown_so_too(forger, people):
     entry = forger.configure(Settings(), people.ada.identity)
-    assert signing_of(forger.ledger.entries())[entry.digest].startswith("DOES NOT COUNT: ")
+    assert counting(forger.ledger.entries())[entry.digest].startswith("DOES NOT COUNT: ")

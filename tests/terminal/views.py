@@ -257,6 +257,7 @@ APPROVAL = Approval(
     shown=digest_of(BUNDLE),
     forecasts=[REVIEWER_FORECAST],
     attention=Attention(opened_at=NOON, decided_at=NOON),
+    nonce="7" * 64,
 )
 RESULT = Result(
     status="Completed",

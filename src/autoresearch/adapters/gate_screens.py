@@ -23,6 +23,7 @@ from autoresearch.adapters.screen_text import (
     theirs,
     title,
 )
+from autoresearch.decisions import blocking as blocking_findings
 from autoresearch.forecast_line import contrast_name
 from autoresearch.ports import ApprovalView
 from autoresearch.records import (
@@ -242,7 +243,7 @@ def all_findings(view: ApprovalView) -> list[Finding]:
 
 
 def blocking(view: ApprovalView) -> list[Finding]:
-    return [finding for finding in all_findings(view) if finding.severity == "block"]
+    return by_gravity(blocking_findings(view.preflight, view.critique))
 
 
 def decisions_offered(view: ApprovalView) -> dict[str, str]:

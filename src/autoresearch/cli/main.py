@@ -261,15 +261,15 @@ def log(
     Steps of the machine are folded to a line.
     """
     from autoresearch.cli.wiring import open_project
+    from autoresearch.decisions import counting
     from autoresearch.reporting.log_page import chosen, log_lines, log_page_json, total_lines
-    from autoresearch.signed import signing_of
 
     entries = open_project(_folder()).entries()
     shown = chosen(entries, step=step, cycle=cycle, by=by)[-(number or 0) :]
     if json_:
         show_json(log_page_json(shown))
         return
-    show(log_lines(shown, full=full, signing=signing_of(entries), **_look()))
+    show(log_lines(shown, full=full, signing=counting(entries), **_look()))
     show(total_lines(shown, **_look()))
 
 
@@ -289,9 +289,9 @@ def show_record(
     """
     from autoresearch.cli.find import find_entry
     from autoresearch.cli.wiring import open_project
+    from autoresearch.decisions import counting
     from autoresearch.reporting.show_page import show_json as record_json
     from autoresearch.reporting.show_page import show_lines
-    from autoresearch.signed import signing_of
     from autoresearch.vouched import reader
 
     ledger = open_project(_folder())
@@ -303,7 +303,7 @@ def show_record(
     elif json_:
         show_json(record_json(entry))
     else:
-        signing = signing_of(ledger.entries()).get(entry.digest, "")
+        signing = counting(ledger.entries()).get(entry.digest, "")
         show(show_lines(entry, reader(ledger), signing=signing, **_look()))
 
 

@@ -79,12 +79,14 @@ def _require_waiting(ledger: GitLedger) -> None:
 
 def build_report(folder: Path) -> None:
     """Write report/ in the work tree, ignored by git: the one on record, or every attempt as things stand."""
+    from autoresearch.decisions import require_counting
     from autoresearch.driver import current_cycle, last_of_the_work
     from autoresearch.reporting.report import build
     from autoresearch.vouched import reader
 
     ledger = open_project(folder)
     entries = ledger.entries()
+    require_counting(entries)
     last = entries[last_of_the_work(entries)]
     if isinstance(last.record.body, Report):
         read = reader(ledger)

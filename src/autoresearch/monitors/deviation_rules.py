@@ -17,6 +17,7 @@ from autoresearch.analysis.worker import TrialValue
 from autoresearch.door import issue_trials
 from autoresearch.experiment_code import CodeProblem
 from autoresearch.records import (
+    Approval,
     Deviation,
     Kind,
     MadeData,
@@ -75,6 +76,7 @@ class DeviationInputs:
     plan_digest: str
     files: Mapping[str, bytes]
     run: Run
+    approval: Approval
     result: Result
     trials: Sequence[TrialValue]
     earlier: Sequence[Earlier] = ()
@@ -147,7 +149,7 @@ def _trials(given: DeviationInputs) -> Iterator[Departure]:
 
 def _seeds(given: DeviationInputs) -> Iterator[Departure]:
     """Seeds that do not follow from the nonce and the plan."""
-    issued = issue_trials(given.run.nonce, given.plan_digest, given.plan)
+    issued = issue_trials(given.approval, given.plan_digest, given.plan)
     differing = [spec for spec, due in zip(given.run.trials, issued, strict=False) if spec.seed != due.seed]
     if differing:
         said = (

@@ -46,7 +46,7 @@ def log_lines(
 ) -> list[str]:
     """The page, about eight lines a cycle; with `full`, every record's paragraph.
 
-    `history` may be a part of the project's; `signing` is `signed.signing_of` the whole.
+    `history` may be a part of the project's; `signing` is `decisions.counting` the whole.
     """
     known = signing or {}
     pen = Pen(width, color)

@@ -78,7 +78,7 @@ def _sections(plan: Plan, prediction: Entry | None) -> Iterator[tuple[str, list[
             *(f"- **{inline(arm.name)}**{_at(arm.x)}: {inline(arm.description)}" for arm in plan.arms),
             "",
             (
-                "Every arm runs on every seed. The supervisor draws the seeds after the approval, from a nonce drawn then and "
+                "Every arm runs on every seed. The seeds follow from a nonce that the supervisor draws with the approval, and "
                 "this plan's digest. The code knows the arm; the computation of the results knows only its label."
             ),
         ],

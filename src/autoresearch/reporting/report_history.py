@@ -19,7 +19,7 @@ def attempts_view(
 ) -> list[dict[str, Any]]:
     """All records of the cycle by attempt; what the report does not tell elsewhere, with its text.
 
-    `signing` is `signed.signing_of` the project.
+    `signing` is `decisions.counting` the project.
     """
     elsewhere = {entry.digest for kind, entry in found.items() if kind not in _GATES}
     plans = _plans_before(entries)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import JsonValue
 
 from autoresearch.budget import costs_of
+from autoresearch.decisions import VOID, counting
 from autoresearch.forecast_line import contrast_name
 from autoresearch.forecasting.belief import ratio_bounds
 from autoresearch.fork import known_line, known_results
@@ -52,7 +53,7 @@ from autoresearch.reporting.report_sources import sources_view
 from autoresearch.reporting.story import decided, demonstration, forked, of_cycle, standing
 from autoresearch.reporting.text import day, duration, given, moment, number, percent, total_cost
 from autoresearch.settings_in_force import settings_in_force
-from autoresearch.signed import UNSIGNED, signing_of
+from autoresearch.signed import UNSIGNED
 
 B = TypeVar("B", bound=Body)
 Read = Callable[[Entry, str], bytes]
@@ -105,7 +106,7 @@ def view_of(
         "no_deviations": NO_DEVIATION if check else "Not known: there is no result yet.",
         "findings": finding_groups(found),
         **_critique_view(critique),
-        "attempts": attempts_view(entries, found, read, signing_of(history)),
+        "attempts": attempts_view(entries, found, read, counting(history)),
         "sources": sources_view(_proposal(history, cycle), found),
         "records": record_rows(history),
         **_records_notes(history),
@@ -230,7 +231,7 @@ def _check_banners(check: Check | None) -> list[dict[str, str]]:
 
 
 def _signing_banners(history: Sequence[Entry], entries: Sequence[Entry]) -> list[dict[str, str]]:
-    known = signing_of(history)
+    known = counting(history)
     said = [known[entry.digest] for entry in entries if entry.record.kind in ("approval", "acceptance")]
     unsigned = said.count(UNSIGNED)
     which = "Decisions carry" if unsigned == len(said) else f"{unsigned} of {len(said)} decisions carry"
@@ -238,9 +239,9 @@ def _signing_banners(history: Sequence[Entry], entries: Sequence[Entry]) -> list
     if unsigned:
         text = f"{which} no signature; names are as git was told."
         shown.append({"head": "Not signed", "text": text})
-    forged = [text for text in said if not text.startswith(("signed", UNSIGNED))]
-    if forged:
-        text = f"{count(len(forged), 'decision')} without a registered reviewer's signature: see `autoresearch verify`."
+    void = [text.removeprefix(VOID) for text in said if text.startswith(VOID)]
+    if void:
+        text = f"{count(len(void), 'decision')}, the first because {void[0]}: see `autoresearch verify`."
         shown.append({"head": "Decisions that do not count", "text": text})
     return shown
 
@@ -604,7 +605,7 @@ def _config_lines(config: Mapping[str, JsonValue], prefix: str = "") -> list[str
 
 def _signing_note(history: Sequence[Entry]) -> str:
     """How many decisions of the project a key stands behind."""
-    known = signing_of(history)
+    known = counting(history)
     said = [known[entry.digest] for entry in history if entry.record.kind in ("approval", "acceptance")]
     signed = sum(text.startswith("signed") for text in said)
     return f"{signed} of {count(len(said), 'decision')} signed." if signed else "No decision is signed."

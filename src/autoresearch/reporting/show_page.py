@@ -20,7 +20,7 @@ INDENT, LABEL = 2, 11
 def show_lines(entry: Entry, read: Read, *, width: int, color: bool, signing: str = "") -> list[str]:
     """`read` gives the bytes of a file that the record vouches for, by its FileRef path.
 
-    `signing` says of a decision what `signed.signing_of` the project says of it.
+    `signing` says of a decision what `decisions.counting` the project says of it.
     """
     pen = Pen(width, color)
     record = entry.record

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 
 from autoresearch.budget import costs_of
+from autoresearch.decisions import counting
 from autoresearch.ports import Entry
 from autoresearch.records import Acceptance, Approval, Critique, Proposal, body_as
 from autoresearch.reporting.status_page import Status
 from autoresearch.reporting.story import decided, demonstration, forked, of_cycle, standing, told
 from autoresearch.reporting.text import attention, total_cost
 from autoresearch.settings_in_force import settings_in_force
-from autoresearch.signed import signing_of
 
 
-def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
-    """`alive`: whether the container of a run without a result is there, if known."""
+def status(history: Sequence[Entry], *, alive: bool | None = None, settings_wait: bool = False) -> Status:
+    """`alive`: whether the container of a run without a result is there, if known.
+
+    `settings_wait`: whether the file beside the history says something else than the settings in force.
+    """
     last = history[-1].record
     proposals = [entry for entry in history if entry.record.kind == "proposal"]
     now = standing(history, last.cycle, alive=alive)
@@ -32,6 +35,7 @@ def status(history: Sequence[Entry], *, alive: bool | None = None) -> Status:
         last_decision=_last_decision(history),
         attention=_attention(of_cycle(history, last.cycle)),
         next_command=now.command,
+        settings_wait=settings_wait,
     )
 
 
@@ -55,7 +59,7 @@ def _last_decision(history: Sequence[Entry]) -> str:
         if isinstance(body, Approval | Acceptance):
             reason = f": {body.reason}" if body.reason.strip() else ""
             place = f"cycle {entry.record.cycle}, attempt {entry.record.attempt}"
-            return f"{decided(entry, body)} ({place}; {signing_of(history)[entry.digest]}){reason}"
+            return f"{decided(entry, body)} ({place}; {counting(history)[entry.digest]}){reason}"
     return ""
 
 

@@ -39,6 +39,8 @@ class Status:
     attention: tuple[str, ...]
     """Of each of the cycle's decisions: how long the gate was open, and what was opened."""
     next_command: str
+    settings_wait: bool = False
+    """autoresearch.toml says something else than the settings in force."""
 
 
 def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
@@ -55,6 +57,9 @@ def status_lines(now: Status, *, width: int, color: bool) -> list[str]:
     lines += _row("at", f"cycle {now.cycle}, attempt {now.attempt}, {records}", pen)
     lines += _row("forked", now.forked, pen) if now.forked else []
     lines += _row("model", f"{model}; {now.cost} so far", pen)
+    if now.settings_wait:
+        text = "autoresearch.toml was changed and is not in force; run or review asks you to confirm it"
+        lines += _row("settings", text, pen, pen.warn)
     lines += _row("decision", now.last_decision or "none yet", pen)
     lines += _row("attention", "\n".join(now.attention[-GATES_SHOWN:]), pen) if now.attention else []
     lines += _row("open", _open_text(now.open_assumptions), pen)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from autoresearch.decisions import first_void
 from autoresearch.errors import InvalidInput
 from autoresearch.ports import Entry
 from autoresearch.records import (
@@ -92,6 +93,13 @@ def standing(history: Sequence[Entry], cycle: int, *, alive: bool | None = None)
 
     Steps are those of the standard workflow.
     """
+    void = first_void(history)
+    if void:
+        return Standing("stopped", f"{void[0].upper()}{void[1:]}", "autoresearch verify")
+    return _last_said(history, cycle, alive)
+
+
+def _last_said(history: Sequence[Entry], cycle: int, alive: bool | None) -> Standing:
     cycles, settings = of_cycle(history, cycle), settings_in_force(history)
     entries = [entry for entry in cycles if entry.record.kind not in APART]
     last = entries[-1]

@@ -130,6 +130,7 @@ def departures(at: Situation, trials: Sequence[TrialValue]) -> list[Deviation]:
         plan_digest=plan.digest,
         files=experiment_files(at),
         run=at.body(Run),
+        approval=at.body(Approval),
         result=at.body(Result),
         trials=trials,
         earlier=earlier,
@@ -173,11 +174,10 @@ def recheck_job(
 ) -> tuple[Job, Warrant]:
     """The trials that an approval lets run again, and why they may."""
     design, issued = body_as(plan.record, Plan), body_as(run.record, Run)
-    bundle = body_as(approval.record, Approval).bundle
     job = Job(
         run_id=f"{issued.run_id}-{suffix}",
         files=files,
-        trials=recheck_trials(issued.nonce, plan.digest, design, bundle),
+        trials=recheck_trials(body_as(approval.record, Approval), plan.digest, design),
         config=design.config,
         limits=design.limits,
         command=design.command,

@@ -51,7 +51,7 @@ def result_inputs(at: Situation) -> dict[str, str]:
 
 
 def issue(at: Situation, ports: StepPorts) -> Draft:
-    """The run record: seeds drawn now, from a nonce that did not exist when the plan was frozen."""
+    """The run record: its seeds follow from the approval, whose nonce did not exist when the plan was frozen."""
     approval = at.entry("approval")
     if at.history[-1].digest != approval.digest:
         raise NotApproved(
@@ -62,11 +62,9 @@ def issue(at: Situation, ports: StepPorts) -> Draft:
     ports.sandbox.isolation(needs_of(at))
     probe = ports.sandbox.probe()
     plan = at.body(Plan)
-    nonce = ports.entropy.token_hex(32)
     body = Run(
         approval=approval.digest,
-        nonce=nonce,
-        trials=issue_trials(nonce, at.entry("plan").digest, plan),
+        trials=issue_trials(at.body(Approval), at.entry("plan").digest, plan),
         run_id=f"p{at.project_id[:8]}-{approval.digest[:12]}",
         host=f"{platform.system()} {platform.machine()}",
         probe=probe,

@@ -1,12 +1,11 @@
 """The report, built from the accepted claims and from every result, failures included."""
 
+from autoresearch.decisions import require_counting
 from autoresearch.monitors.citations import citation_findings
 from autoresearch.records import RULES, Report, file_ref
 from autoresearch.replies import ReportReply
 from autoresearch.reporting.report import ReportProse, build
-from autoresearch.signed import require_signed
 from autoresearch.steps.ask import ask
-from autoresearch.steps.experiment import before
 from autoresearch.steps.situation import Draft, Situation, StepPorts
 
 
@@ -15,8 +14,7 @@ def inputs(at: Situation, *, by_model: bool) -> dict[str, str]:  # noqa: ARG001 
 
 
 def run(at: Situation, ports: StepPorts) -> Draft:
-    acceptance = at.entry("acceptance")
-    require_signed(before(at.history, acceptance), acceptance)
+    require_counting(at.history)
     prose, made_by = None, RULES
     exchange: dict[str, bytes] = {}
     if ports.model is not None:

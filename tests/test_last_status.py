@@ -73,6 +73,20 @@ def test_after_a_new_record_it_is_worked_out_again(tmp_path, status):
     assert "Accepted by" in after
 
 
+def test_changed_settings_are_named_until_they_say_the_same_again(project, status):
+    told, _ = status(project)
+    file = project / "autoresearch.toml"
+    before = file.read_text()
+    file.write_text("max_attempts = 3\n")
+    changed, _ = status(project)
+    file.write_text(before + "# a remark\n")
+    again, _ = status(project)
+    said = "settings    autoresearch.toml was changed and is not in force"
+    assert said in changed
+    assert again == told
+    assert said not in told
+
+
 def test_another_project_in_the_same_place_is_another(project, status, tmp_path):
     told, _ = status(project)
     shutil.rmtree(project)

@@ -193,6 +193,8 @@ class Driver:
     def decide_once(self) -> bool:
         """Open the gate that waits and record the decision; False if none waits."""
         with self.lock():
+            # Isolation and limits of what is decided on follow from them.
+            self._take_in_settings()
             self._take_in_fork()
             stop = self._walk()
             head = self.ledger.head()

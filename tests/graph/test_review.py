@@ -27,6 +27,7 @@ from autoresearch.errors import (
 from autoresearch.ports import Request
 from autoresearch.records import Settings
 from autoresearch.replay import replay
+from autoresearch.settings_in_force import settings_in_force
 from autoresearch.testing import FAKE_ISOLATION, FakeSandbox
 from autoresearch.testing_project import (
     STILL,
@@ -272,3 +273,12 @@ def test_models_that_may_still_be_asked_are_looked_for_before_a_step_runs(projec
     )
     drive(project, [], require_models=look)
     assert seen[3:] == [set()], "who reads a finished project needs no key"
+
+
+def test_review_asks_for_changed_settings_before_it_opens_the_gate(project):
+    with pytest.raises(Pending):
+        make_driver(project, ScriptedReviewer()).run()
+    driver = make_driver(project, ScriptedReviewer(["approve"]), desk=change(project, max_attempts=3))
+    assert driver.decide_once()
+    assert [entry.record.kind for entry in project.entries()[-2:]] == ["config", "approval"]
+    assert settings_in_force(project.entries()).max_attempts == 3

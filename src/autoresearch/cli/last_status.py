@@ -1,8 +1,8 @@
 """The last status of each project, kept for the next time that it is asked for.
 
-What a status says follows from the history, and the history from the id of its last commit. So
-while nothing new is recorded, `status` reads no object and loads nothing that could, however long
-the history. It is kept in the person's home, not in the project: whoever made a project could have
+What a status says follows from the history, and the history from the id of its last commit; and from
+whether the settings' file still says what is in force. So while nothing new is recorded and that file is
+not changed, `status` reads no object and loads nothing that could, however long the history. It is kept in the person's home, not in the project: whoever made a project could have
 written it there.
 """
 
@@ -30,7 +30,11 @@ def kept(root: Path, environ: Mapping[str, str]) -> Status | None:
         found = json.loads(place.read_bytes())
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or (found.get("head"), found.get("version")) != (head, __version__):
+    if not isinstance(found, dict) or [found.get(name) for name in ("head", "version", "settings")] != [
+        head,
+        __version__,
+        _settings(root),
+    ]:
         return None
     now = found.get("status")
     if not isinstance(now, dict) or set(now) != {field.name for field in fields(Status)}:
@@ -44,12 +48,29 @@ def keep(root: Path, head: str, now: Status, environ: Mapping[str, str]) -> None
     place = _place(root, environ)
     if place is None:
         return
-    text = json.dumps({"version": __version__, "project": str(root), "head": head, "status": asdict(now)})
+    text = json.dumps(
+        {
+            "version": __version__,
+            "project": str(root),
+            "head": head,
+            "settings": _settings(root),
+            "status": asdict(now),
+        }
+    )
     with suppress(OSError):
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as file:
             file.write(text)
         Path(file.name).replace(place)
+
+
+def _settings(root: Path) -> str:
+    """SHA-256 of the settings' file; empty where it cannot be read."""
+    file = root / "autoresearch.toml"  # `layout` has its name, and loads the records
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    except OSError:
+        return ""
 
 
 def _place(root: Path, environ: Mapping[str, str]) -> Path | None:

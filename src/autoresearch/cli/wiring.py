@@ -11,12 +11,14 @@ from autoresearch.adapters.git_place import find_root
 from autoresearch.cli.last_status import keep
 from autoresearch.cli.output import say
 from autoresearch.cli.system import SystemClock, SystemEntropy, jitter, sleep
+from autoresearch.config import parse_settings
 from autoresearch.errors import BackEndMissing, InvalidInput
-from autoresearch.layout import WORKFLOW_DIR
+from autoresearch.layout import SETTINGS_FILE, WORKFLOW_DIR
 from autoresearch.ports import JobState, Progress, ReviewPort, Sandbox
 from autoresearch.records import NO_TIER, ModelChoice, Proposal, ResourceLimits, Settings, Tier, body_as
 from autoresearch.reporting.status import status
 from autoresearch.reporting.status_page import Status
+from autoresearch.settings_in_force import settings_in_force
 from autoresearch.workflow import Step, Workflow, parse_workflow
 
 if TYPE_CHECKING:
@@ -45,9 +47,18 @@ def open_project(folder: Path) -> GitLedger:
 
 def status_of(ledger: GitLedger) -> Status:
     """Where the project stands, worked out from its records, and kept for the next time."""
-    now = status(ledger.entries())
+    history = ledger.entries()
+    now = status(history, settings_wait=_settings_wait(ledger, settings_in_force(history)))
     keep(ledger.root, ledger.head(), now, os.environ)
     return now
+
+
+def _settings_wait(ledger: GitLedger, in_force: Settings) -> bool:
+    data = ledger.work_file(SETTINGS_FILE)
+    try:
+        return data is None or parse_settings(data.decode()) != in_force
+    except (InvalidInput, UnicodeDecodeError):
+        return True
 
 
 def project_file(ledger: GitLedger, path: str) -> str:

@@ -176,6 +176,13 @@ def test_a_rejection_needs_its_reason():
     Approval.model_validate(json.loads(APPROVAL))
 
 
+def test_an_approval_has_its_nonce_and_no_other_decision_has_one():
+    given = json.loads(APPROVAL)
+    for changes in ({"nonce": None}, {"decision": "reject", "reason": "no"}):
+        with pytest.raises(ValidationError, match="nonce"):
+            Approval.model_validate(given | changes)
+
+
 @pytest.mark.parametrize(
     ("changes", "seconds", "opened", "said"),
     [
@@ -183,7 +190,7 @@ def test_a_rejection_needs_its_reason():
         ({}, 29, ["plan"], "Approved after 29 s without opening the code."),
         ({}, 4, ["code"], ""),
         ({}, 30, [], ""),
-        ({"decision": "reject", "reason": "no"}, 4, [], ""),
+        ({"decision": "reject", "reason": "no", "nonce": None}, 4, [], ""),
         ({"reviewer": {"person": {"name": "a script", "email": ""}, "is_person": False}}, 4, [], ""),
     ],
 )
@@ -200,6 +207,7 @@ def test_approved_in_haste_is_said_by_the_record(changes, seconds, opened, said)
 
 APPROVAL = json.dumps(
     {
+        "nonce": "7" * 64,
         "decision": "approve",
         "reviewer": {"person": {"name": "Ada", "email": "a@example.org"}},
         "bundle": {

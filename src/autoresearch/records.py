@@ -1165,10 +1165,12 @@ class Attention(Frozen):
     sections_opened: list[Line] = []
     sections_read: list[Line] = []
     """Those of them of which every line was shown."""
+    earlier_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Of openings of the same screen that were left; the sections of those are counted above."""
 
     @property
     def seconds(self) -> float:
-        return (self.decided_at - self.opened_at).total_seconds()
+        return self.earlier_seconds + (self.decided_at - self.opened_at).total_seconds()
 
 
 HASTY_SECONDS = 30

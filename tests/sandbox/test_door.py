@@ -161,7 +161,7 @@ def test_chosen_seeds():
 
 def test_chosen_nonce_gives_other_trials():
     job, warrant = approved()
-    assert "trials" in refusal(job, with_approval(warrant, body={"nonce": sha256(b"mine")}))
+    assert "trials" in refusal(job, with_approval(warrant, nonce=sha256(b"mine")))
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: t + t[:1], lambda t: t[::-1]])

@@ -25,6 +25,20 @@ class WallClock:
         return time.monotonic()
 
 
+class FolderJournal:
+    """A ledger's journal without the ledger."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def note(self, key, data):
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / key).write_bytes(data)
+
+    def noted(self, key):
+        return (self.folder / key).read_bytes() if (self.folder / key).exists() else None
+
+
 def try_out(confirmed):
     """Each try takes the next outcome of the option `tries`; `engine` is an engine that fails."""
     TRIED.append(confirmed)
@@ -83,6 +97,8 @@ def main():
     GATES["file"] = lambda r: r.edit_file(Path(out).with_name("proposal.md"), "the plan was\nrejected")
     options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     OUTCOMES.extend(options.pop("tries", []))
+    if "journal" in options:
+        options["journal"] = FolderJournal(options["journal"])
     if "preset" in options:
         options["preset"] = Preset(*options["preset"])
     reviewer = TerminalReviewer(Reviewer(person=views.ADA), WallClock(), **options)

@@ -7,12 +7,15 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyte
 import pytest
 
-from autoresearch.records import digest_of
+from autoresearch.adapters.gate_memory import GateMemory
+from autoresearch.errors import LedgerError
+from autoresearch.records import Person, digest_of
 
 DRIVE = Path(__file__).parent / "drive.py"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -778,3 +781,75 @@ def test_the_terminal_mode_is_restored(tmp_path):
     child.expect(pexpect.EOF)
     assert b"come back with" in child.before
     assert b"-icanon" in child.before
+
+
+# ------------------------------------------------------------------- coming back
+
+
+def test_a_forecast_stands_once_the_authors_was_shown(gate, bundle, tmp_path):
+    """Left and opened again, the gate asks for no other."""
+    g = gate("forecast", journal=str(tmp_path / "journal"))
+    g.answer("[Enter skips]: ", "0 0.02 0.05")
+    g.answer("[Enter skips]: ", "")
+    g.answer("Decision: ", "quit")
+    assert g.end() == 3
+    g = gate("forecast", journal=str(tmp_path / "journal"))
+    g.expect("Your forecast stands as you gave it before.")
+    g.answer("Decision: ", "approve")
+    g.answer("type", bundle[:8])
+    assert b"[Enter skips]" not in g.seen
+    (forecast,) = g.result()["forecasts"]
+    assert forecast["quantiles"] == [0.0, 0.02, 0.05]
+
+
+def test_a_forecast_skipped_stays_skipped(gate, bundle, tmp_path):
+    g = gate("forecast", journal=str(tmp_path / "journal"))
+    g.answer("[Enter skips]: ", "")
+    g.answer("Decision: ", "quit")
+    assert g.end() == 3
+    g = gate("forecast", journal=str(tmp_path / "journal"))
+    g.expect("You skipped your forecast before.")
+    g.answer("Decision: ", "approve")
+    g.answer("type", bundle[:8])
+    assert g.result()["forecasts_skipped"]
+
+
+def test_a_gate_left_before_the_authors_forecast_was_shown_asks_again(gate, tmp_path):
+    g = gate("forecast", journal=str(tmp_path / "journal"))
+    g.answer("[Enter skips]: ", "quit")
+    assert g.end() == 3
+    g = gate("forecast", journal=str(tmp_path / "journal"))
+    g.answer("[Enter skips]: ", "quit")
+
+
+def test_what_was_opened_before_counts_with_its_time(gate, subject, tmp_path):
+    g = gate("accept", journal=str(tmp_path / "journal"))
+    g.answer("Decision: ", "2")
+    g.answer("Decision: ", "quit")
+    assert g.end() == 3
+    g = gate("accept", journal=str(tmp_path / "journal"))
+    g.answer("Decision: ", "a")
+    g.answer("type", subject[:8])
+    seen = g.result()["attention"]
+    assert seen["sections_opened"] == seen["sections_read"] == ["numbers"]
+    assert 0 < seen["earlier_seconds"] < 60
+
+
+class Journal(dict):
+    note, noted = dict.__setitem__, dict.get
+
+
+def test_what_was_opened_of_something_else_does_not_count():
+    journal, ada, now = Journal(), Person(name="Ada", email="a@example.org"), datetime.now(UTC)
+    memory = GateMemory(journal, ada, "1" * 64, "2" * 64)
+    memory.opened.append("code")
+    memory.keep_forecasts([])
+    memory.keep_attention(memory.attention(now, now + timedelta(seconds=9)))
+    same, other = GateMemory(journal, ada, "1" * 64, "2" * 64), GateMemory(journal, ada, "3" * 64, "2" * 64)
+    assert (same.opened, same.seconds, same.forecasts) == (["code"], 9, [])
+    assert (other.opened, other.seconds, other.forecasts) == ([], 0, [])
+    assert GateMemory(journal, ada, "1" * 64, "4" * 64).forecasts is None
+    assert GateMemory(journal, Person(name="Bob", email="a@example.org"), "1" * 64, "2" * 64).opened == []
+    journal |= dict.fromkeys(journal, b"{")
+    with pytest.raises(LedgerError, match="cannot be read"):
+        GateMemory(journal, ada, "1" * 64)

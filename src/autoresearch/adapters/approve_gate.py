@@ -50,7 +50,7 @@ class ApproveGate:
             raise LedgerError(
                 "the files to show are not those that the approval would cover; nothing was asked"
             )
-        self.unlocked = not self.view.ask_forecast
+        self.unlocked = not self.view.ask_forecast or self.dialogue.memory.forecasts is not None
         talk = self.dialogue
         talk.screen = lambda: approve_screen(self.view, talk.look, forecasts_open=self.unlocked)
         talk.sections = lambda: approve_sections(self.view, talk.look, forecasts_open=self.unlocked)
@@ -168,10 +168,23 @@ class ApproveGate:
     # --------------------------------------------------------------- forecasts
 
     def _own_forecast(self) -> list[Forecast]:
-        """The reviewer's forecasts, or nothing if skipped; then the author's are shown."""
+        """The reviewer's forecasts, or nothing if skipped; then the author's are shown.
+
+        Once they were shown, the answer stands, though the gate was left in between.
+        """
+        memory = self.dialogue.memory
+        if memory.forecasts is not None:
+            said = (
+                "Your forecast stands as you gave it before."
+                if memory.forecasts
+                else "You skipped your forecast before."
+            )
+            self.dialogue.say(*sentence(self.dialogue.look, said))
+            return list(memory.forecasts)
         talk = self.dialogue
         decisions, talk.help = talk.help, lambda: forecast_help(talk.look)
         forecasts = self._asked_forecasts()
+        memory.keep_forecasts(forecasts)
         self.unlocked, talk.help = True, decisions
         self.dialogue.say(*forecast_row(self.view, self.dialogue.look))
         return forecasts

@@ -2,10 +2,11 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from autoresearch.adapters.editor import edit_files, editor_argv
+from autoresearch.adapters.gate_memory import GateMemory
 from autoresearch.adapters.gate_screens import Section, short
 from autoresearch.adapters.screen_text import Look, page
 from autoresearch.adapters.tty import Tty
@@ -30,16 +31,13 @@ class Dialogue:
     environ: Mapping[str, str]
     clock: Clock
     opened_at: datetime
+    memory: GateMemory
     screen: Callable[[], list[str]] = list
     """What Enter shows again; set by the gate."""
     sections: Callable[[], Iterable[Section]] = list
     """What can be opened; set by the gate."""
     help: Callable[[], list[str]] = list
     """What `?` answers, at every question; set by the gate."""
-    opened: list[str] = field(default_factory=list)
-    """Names of the sections opened so far."""
-    read: list[str] = field(default_factory=list)
-    """Those of them of which every line was shown."""
     wrong: int = 0
     """Wrong digests typed so far."""
 
@@ -47,12 +45,12 @@ class Dialogue:
         self.look = self.measure()
 
     def attention(self) -> Attention:
-        return Attention(
-            opened_at=self.opened_at,
-            decided_at=self.clock.now(),
-            sections_opened=list(self.opened),
-            sections_read=list(self.read),
-        )
+        return self.memory.attention(self.opened_at, self.clock.now())
+
+    @property
+    def read(self) -> list[str]:
+        """Names of the sections of which every line was shown, now or before."""
+        return self.memory.read
 
     def show(self) -> None:
         self.look = self.measure()
@@ -80,8 +78,8 @@ class Dialogue:
         """Page through the section with this key. False if there is none."""
         for section in self.sections():
             if section.key == key.lower():
-                if section.name not in self.opened:
-                    self.opened.append(section.name)
+                if section.name not in self.memory.opened:
+                    self.memory.opened.append(section.name)
                 if self.page(section.name, section.render()) and section.name not in self.read:
                     self.read.append(section.name)
                 return True

@@ -8,7 +8,8 @@ the gate stays open.
 
 import locale
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from autoresearch.adapters.accept_gate import AcceptGate
 from autoresearch.adapters.approve_gate import ApproveGate
 from autoresearch.adapters.dialogue import Dialogue
 from autoresearch.adapters.editor import open_editor
+from autoresearch.adapters.gate_memory import GateMemory, Journal
 from autoresearch.adapters.screen_text import Look, page, title
 from autoresearch.adapters.tty import Opener, Tty, open_controlling_terminal
 from autoresearch.errors import InvalidInput, Pending
@@ -29,7 +31,7 @@ from autoresearch.ports import (
     Clock,
     TryOut,
 )
-from autoresearch.records import AcceptDecision, Reviewer, sha256
+from autoresearch.records import AcceptDecision, Reviewer, digest_of, sha256
 
 _LEAST_WIDTH = 20
 """Columns below which nothing is laid out any narrower."""
@@ -67,6 +69,7 @@ class TerminalReviewer:
         preset: Preset | None = None,
         come_back: str = "autoresearch review",
         notify: Callable[[str, str], None] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._reviewer = reviewer
         self._clock = clock
@@ -78,6 +81,7 @@ class TerminalReviewer:
         self._preset = preset
         self._come_back = come_back
         self._notify = notify
+        self._journal = journal
 
     def identity(self) -> Reviewer:
         return self._reviewer
@@ -87,8 +91,12 @@ class TerminalReviewer:
         if self._notify:
             self._notify(view.bundle.gate, view.title)
         opened_at = self._clock.now()
-        with self._terminal(self._later(f"the gate {view.bundle.gate} stays open")) as tty:
-            gate = ApproveGate(view, self._asker(tty, opened_at), self._reviewer.person, try_out)
+        memory = self._memory(digest_of(view.bundle), view.bundle.prediction)
+        with (
+            self._terminal(self._later(f"the gate {view.bundle.gate} stays open")) as tty,
+            self._asker(tty, opened_at, memory) as asker,
+        ):
+            gate = ApproveGate(view, asker, self._reviewer.person, try_out)
             preset = self._take_preset()
             return gate.run(preset.decision, preset.reason) if preset else gate.run(None, "")
 
@@ -97,8 +105,12 @@ class TerminalReviewer:
         if self._notify:
             self._notify(view.subject.gate, view.title)
         opened_at = self._clock.now()
-        with self._terminal(self._later(f"the gate {view.subject.gate} stays open")) as tty:
-            gate = AcceptGate(view, self._asker(tty, opened_at))
+        memory = self._memory(digest_of(view.subject))
+        with (
+            self._terminal(self._later(f"the gate {view.subject.gate} stays open")) as tty,
+            self._asker(tty, opened_at, memory) as asker,
+        ):
+            gate = AcceptGate(view, asker)
             preset = self._take_preset()
             if preset is None:
                 return gate.run(None, "")
@@ -108,12 +120,16 @@ class TerminalReviewer:
     def confirm_settings(self, diff: str) -> bool:
         """True if the person typed the digest of `diff`; False for `no`. Raises Pending."""
         opened_at = self._clock.now()
-        with self._terminal(self._later("the changed settings are not in force")) as tty:
-            asker = self._asker(tty, opened_at)
+        digest = sha256(diff.encode())
+        memory = GateMemory(None, self._reviewer.person, digest)
+        with (
+            self._terminal(self._later("the changed settings are not in force")) as tty,
+            self._asker(tty, opened_at, memory) as asker,
+        ):
             look = asker.look
             asker.say(*title(look, "autoresearch.toml has changed. Put these settings in force?"))
             asker.page("settings", page(look, diff, words=False))
-            return asker.confirm(sha256(diff.encode()), "put them in force", back="no")
+            return asker.confirm(digest, "put them in force", back="no")
 
     def edit_file(self, path: Path, why: str) -> bool:
         """Say `why` and offer the person's editor on `path`; True if the file then differs.
@@ -122,8 +138,11 @@ class TerminalReviewer:
         """
         before = path.read_bytes()
         try:
-            with self._terminal("nothing was recorded") as tty:
-                asker = self._asker(tty, self._clock.now())
+            memory = GateMemory(None, self._reviewer.person, "")
+            with (
+                self._terminal("nothing was recorded") as tty,
+                self._asker(tty, self._clock.now(), memory) as asker,
+            ):
                 asker.say(*page(asker.look, why))
                 if asker.ask(f"Enter opens {path.name} in your editor, anything else leaves it: "):
                     return False
@@ -149,7 +168,13 @@ class TerminalReviewer:
         encoding = "utf-8" if _has_unicode() else "ascii"
         return Tty(self._opener, timeout=self._timeout, stays_open=stays_open, encoding=encoding)
 
-    def _asker(self, tty: Tty, opened_at: datetime) -> Dialogue:
+    def _memory(self, shown: str, prediction: str = "") -> GateMemory:
+        return GateMemory(self._journal, self._reviewer.person, shown, prediction)
+
+    @contextmanager
+    def _asker(self, tty: Tty, opened_at: datetime, memory: GateMemory) -> Iterator[Dialogue]:
+        """However the gate is left, what was looked at is kept."""
+
         def measure() -> Look:
             width, height = self._size or tty.size()
             return Look(
@@ -160,7 +185,11 @@ class TerminalReviewer:
                 colour=wants_colour(self._environ, plain=self._plain),
             )
 
-        return Dialogue(tty, measure, self._environ, self._clock, opened_at)
+        dialogue = Dialogue(tty, measure, self._environ, self._clock, opened_at, memory)
+        try:
+            yield dialogue
+        finally:
+            memory.keep_attention(dialogue.attention())
 
 
 def wants_colour(environ: Mapping[str, str], *, plain: bool) -> bool:

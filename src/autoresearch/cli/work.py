@@ -135,6 +135,7 @@ def person(
         preset=preset,
         come_back=command(ledger, "review"),
         notify=notify,
+        journal=ledger,
     )
 
 

@@ -443,7 +443,8 @@ def _(bench):
 @way("history", "a record edited in an amended commit", "it is not what its commit names", "rejected")
 def _(bench):
     file = bench.root / "cycles/01/attempt-1/approval.json"
-    file.write_text(file.read_text().replace('"decision": "reject"', '"decision": "approve"'))
+    text = file.read_text().replace('"decision": "reject"', '"decision": "approve"')
+    file.write_text(text.replace('"nonce": null', f'"nonce": "{"1" * 64}"'))
     bench.git("commit", "-q", "--amend", "--no-edit", "-a")
     bench.refused("is not the record that its commit names")
 

@@ -192,10 +192,11 @@ def _forecaster(view: AcceptanceView, forecast: Forecast) -> str:
 
 def _surprise(view: AcceptanceView, look: Look) -> list[str]:
     surprise = view.check.surprise
+    fresh = "a fresh seed ran" if view.check.fresh_seed_ran else "no fresh seed ran"
     said = {
         "expected": "no: within what was forecast",
         "explain": "yes: unlikely under the forecast, so the conclusion has to explain it",
-        "rerun": "very: so unlikely under the forecast that it should be run again before it is believed",
+        "rerun": f"very unlikely under the forecast; {fresh}; accepting takes a second look and a reason",
     }[surprise.verdict]
     figures = [f"p {digits(surprise.p)}"] if surprise.p is not None else []
     figures += [f"{digits(surprise.bits)} bits"] if surprise.bits is not None else []

@@ -309,7 +309,7 @@ def surprise_text(check: Check | None) -> str:
     meaning = {
         "expected": "about what was forecast",
         "explain": "unlikely enough under the forecast to need an explanation",
-        "rerun": "so unlikely under the forecast that the run should be repeated before it is believed",
+        "rerun": "so unlikely under the forecast that a fresh seed and a second look have to come before belief",
     }
     told = f"Under the primary forecast, the result was {meaning[s.verdict]} ({measure or 'no measure'})."
     if s.needs_second_look and check.fresh_contrast is not None:

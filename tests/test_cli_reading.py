@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from autoresearch import assets
@@ -105,6 +106,18 @@ def test_a_report_that_cannot_be_written_is_named_with_the_next_step(clone):
         "autoresearch: report/report.html could not be written: No space left on device\n"
         "nothing on record depends on it; once that is mended, again: autoresearch report\n"
     )
+
+
+def test_an_error_at_a_terminal_breaks_between_words_and_in_no_command(finished):
+    child = pexpect.spawn(
+        COMMAND, ["review"], cwd=str(finished), env=os.environ, dimensions=(24, 64), timeout=60
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.before.decode().splitlines() == [
+        "autoresearch: no gate is waiting for a decision; see:",
+        "autoresearch status",
+    ]
 
 
 def test_reading_changes_nothing(clone):

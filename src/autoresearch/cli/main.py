@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from autoresearch import __version__
-from autoresearch.cli.output import say, show, show_json
+from autoresearch.cli.output import say, say_error, show, show_json
 from autoresearch.errors import AutoresearchError, exit_code
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def main() -> None:
     try:
         code = cli.main(prog_name="autoresearch", standalone_mode=False)
     except AutoresearchError as error:
-        say(f"autoresearch: {error}")
+        say_error(error)
         code = exit_code(error)
     except click.ClickException as error:
         error.show(sys.stderr)

@@ -78,7 +78,7 @@ def test_a_fork_runs_on_the_same_data_environment_and_sources(
     assert "not in this clone" not in said
     forked = opened(GitLedger(tmp_path / "fork", STILL))
     shared = len(forked.entries())
-    sandbox = go_on(forked, ["approve", "accept"])
+    sandbox = go_on(forked, ["approve", ("accept", "a second look, and called one")])
     kinds = [entry.record.kind for entry in forked.entries()[shared:]]
     assert kinds[:2] == ["approval", "run"], "no proposal: it is the same, though its originals are not here"
     assert kinds[-1] == "report"

@@ -95,7 +95,8 @@ class Courses(RuleBasedStateMachine):
         decision = allowed[choice % len(allowed)]
         self.met[decision] += 1
         self.decisions += 1
-        reason = "" if decision in ("approve", "accept") else "not yet"
+        # A second look blocks, after a redo as in a fork, so that accepting may take a reason, too.
+        reason = "" if decision == "approve" else "not yet"
         if not self.go([[decision, reason]], after):
             self.met["died"] += 1
             self.go([])

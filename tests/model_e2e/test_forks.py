@@ -53,7 +53,7 @@ def test_a_fork_asks_for_what_it_lacks_within_what_is_left_of_the_budget(study, 
     assert [step for _, _, step in made.asked()] == PARENT
     with closing(make_fork(made.ledger, "plan", tmp_path / "fork")) as fork:
         with pytest.raises(BudgetSpent, match=re.escape("budget.project.calls is 8, of which 8 is spent")):
-            made.go(["approve", "accept"], ledger=fork)
+            made.go(["approve", ("accept", "a second look, and called one")], ledger=fork)
         assert made.asked()[len(PARENT) :] == [(1, 2, "predict"), (1, 2, "conclude")]
         more = settings_in_force(fork.entries()).model_copy(update={"budget": calls(9)})
         made.go([], ledger=fork, desk=TextDesk(fork, changed=more))

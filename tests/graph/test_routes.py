@@ -219,7 +219,11 @@ def test_revise_at_accept_words_the_conclusion_again_and_runs_nothing(project, s
 
 def test_redo_is_a_new_experiment_under_a_new_approval(project, story, texts):
     desk = TextDesk(project, [texts.other_plan])
-    drive(project, ["approve", ("redo", "once more"), "approve", "accept"], desk=desk)
+    drive(
+        project,
+        ["approve", ("redo", "once more"), "approve", ("accept", "a second look, and called one")],
+        desk=desk,
+    )
     assert story(project)[13:] == second(
         "proposal", "plan", "prediction", "preflight", "approval", *TO_ACCEPT, "acceptance", "report"
     )

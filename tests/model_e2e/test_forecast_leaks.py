@@ -38,7 +38,7 @@ def test_after_a_crash_a_revision_and_a_redo_no_forecast_was_seen(study):
             with_forecast,
             ("redo", "with a fresh idea"),
             "approve",
-            "accept",
+            ("accept", "a second look, and called one"),
         ],
         sandbox=engine,
     )

@@ -17,14 +17,24 @@ from pydantic import TypeAdapter, ValidationError
 
 from autoresearch.analysis.trials import MAX_LINE_BYTES, TRIALS_FILE, parse_line
 from autoresearch.contents import Content, lines_of
+from autoresearch.decisions import blocking
 from autoresearch.door import TRY_NAME, try_limits, try_trials
-from autoresearch.errors import AutoresearchError, InvalidInput, LedgerError, SandboxFailed, Stale
+from autoresearch.errors import (
+    AutoresearchError,
+    InvalidInput,
+    LedgerError,
+    NotApproved,
+    SandboxFailed,
+    Stale,
+)
 from autoresearch.ports import Clock, Collected, Entropy, Job, Ledger, Sandbox, Sleep, TryWarrant
 from autoresearch.records import (
     MOST_TRIES,
     Bundle,
+    Critique,
     HostFacts,
     Plan,
+    Preflight,
     Reviewer,
     TrialSpec,
     Tryout,
@@ -74,6 +84,10 @@ class TryRoom:
 
     def run(self, bundle: Bundle, confirmed: str, reviewer: Reviewer, sign: Sign | None) -> Tryout:
         """Try what `bundle` shows, under the lock, once the digest `confirmed` was typed."""
+        if stopping := blocking(self.at.body(Preflight), self.at.body(Critique)):
+            raise NotApproved(
+                f"a finding blocks the experiment, so it is not tried either: {stopping[0].check}"
+            )
         warrant = self._warrant(bundle, confirmed, reviewer, sign)  # a touch may be due: not under the lock
         with self.lock():
             if self.ledger.head() != bundle.ledger_head:

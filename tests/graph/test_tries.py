@@ -1,6 +1,7 @@
 """Trying at the approve gate: bounded, recorded whatever is decided, and no value of it kept anywhere."""
 
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,15 @@ from autoresearch.errors import InvalidInput, LedgerError, NotApproved, Pending,
 from autoresearch.records import MOST_TRIES, digest_of
 from autoresearch.steps import ask
 from autoresearch.testing import FakeSandbox
-from autoresearch.testing_project import ScriptedReviewer, TextDesk, approval, drive, make_driver, shifted
+from autoresearch.testing_project import (
+    ScriptedReviewer,
+    TextDesk,
+    approval,
+    drive,
+    make_driver,
+    make_project,
+    shifted,
+)
 from autoresearch.tries import _last_traceback
 
 SECRET = "0.987654321"
@@ -217,6 +226,16 @@ def test_the_digest_of_something_else_starts_nothing(project):
     with pytest.raises(NotApproved, match="confirmed"):
         trying.run()
     assert sandbox.submitted == []
+
+
+def test_what_a_finding_blocks_is_not_tried(tmp_path, texts):
+    text = texts.whole.replace("Which way does", "After [@nobody]: which way does")
+    sandbox = FakeSandbox(shifted)
+    with closing(make_project(tmp_path / "blocked", text)) as project:
+        with pytest.raises(NotApproved, match="a finding blocks the experiment"):
+            Trying(project, sandbox).run()
+        assert sandbox.submitted == []
+        assert journal(project) == []
 
 
 def test_an_engine_that_fails_is_no_outcome(project):

@@ -30,6 +30,7 @@ from autoresearch.graph import CycleEnded, OpenGate, walk
 from autoresearch.layout import LOCK_FILE, PROPOSAL_FILE, SETTINGS_FILE, vouched_files
 from autoresearch.nodes import NewProposalNeeded, Nodes
 from autoresearch.ports import (
+    LEFT_AT_GATES,
     AcceptanceView,
     ApprovalView,
     Clock,
@@ -183,6 +184,8 @@ class Driver:
                     self._take_in_proposal(needed)
                     continue
                 head = self.ledger.head()
+                if isinstance(stop, CycleEnded) and self.ledger.noted(LEFT_AT_GATES) is not None:
+                    self.ledger.forget(LEFT_AT_GATES)
             if isinstance(stop, OpenGate):
                 self._ask(stop, head)
                 continue

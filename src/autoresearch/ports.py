@@ -216,6 +216,10 @@ class Ledger(Protocol):
     def forget(self, key: str) -> None: ...
 
 
+LEFT_AT_GATES = "left-at-gates"
+"""The journal's note of what reviewers did at gates that they left; of a cycle that ended nothing is kept."""
+
+
 # -------------------------------------------------------------------- sandbox
 
 

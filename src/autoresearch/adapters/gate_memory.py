@@ -1,17 +1,17 @@
 """What a reviewer did at a gate that they left without a decision; it stands when they come back.
 
-Kept in the journal, one note a reviewer: a forecast that was given before the author's were shown
+Kept in the journal until the cycle ends: a forecast that was given before the author's were shown
 cannot be given again after, and sections opened yesterday were opened.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from autoresearch.errors import LedgerError
+from autoresearch.ports import LEFT_AT_GATES
 from autoresearch.records import Attention, Forecast, Person
 
 
@@ -35,13 +35,17 @@ class _Left(BaseModel):
     """Empty: skipped. None: not asked yet."""
 
 
+_NOTE = TypeAdapter(dict[str, _Left])
+"""By the reviewer's name and address."""
+
+
 class GateMemory:
     """Of one reviewer at the gate that shows `shown`. Without a journal nothing is remembered."""
 
     def __init__(self, journal: Journal | None, reviewer: Person, shown: str, prediction: str = "") -> None:
         self._journal = journal
-        self._key = f"left-{hashlib.sha256(str(reviewer).encode()).hexdigest()[:12]}"
-        left = self._load() or _Left(shown=shown)
+        self._reviewer = str(reviewer)
+        left = self._load().get(self._reviewer) or _Left(shown=shown)
         if left.shown != shown:
             left = _Left(shown=shown, prediction=left.prediction, forecasts=left.forecasts)
         if prediction and left.prediction != prediction:
@@ -73,13 +77,14 @@ class GateMemory:
     def _keep(self, **changes: object) -> None:
         self._left = self._left.model_copy(update=changes)
         if self._journal is not None:
-            self._journal.note(self._key, self._left.model_dump_json().encode())
+            note = self._load() | {self._reviewer: self._left}
+            self._journal.note(LEFT_AT_GATES, _NOTE.dump_json(note))
 
-    def _load(self) -> _Left | None:
-        data = self._journal.noted(self._key) if self._journal is not None else None
+    def _load(self) -> dict[str, _Left]:
+        data = self._journal.noted(LEFT_AT_GATES) if self._journal is not None else None
         try:
-            return None if data is None else _Left.model_validate_json(data)
+            return {} if data is None else _NOTE.validate_json(data)
         except ValidationError as error:
             raise LedgerError(
-                f"what was done at this gate before cannot be read; remove .git/autoresearch/journal/{self._key}"
+                f"what was done at this gate before cannot be read; remove .git/autoresearch/journal/{LEFT_AT_GATES}"
             ) from error
